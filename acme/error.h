@@ -1,0 +1,39 @@
+// Error: an attempt at an order (or a request on its way) that failed, with what the CA said.
+//
+// Thrown anywhere in the wire and order layers, caught by the manager alone, where it becomes a value again.
+#pragma once
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace postern::acme {
+
+// A problem document (RFC 7807, RFC 8555 section 6.7), or our own words for what has none.
+struct Problem {
+  std::string type;        // "urn:ietf:params:acme:error:..." as received; own ones: "postern:timeout", "postern:connection",
+                           // "postern:http", "postern:malformed", "postern:certificate", "postern:storage", "postern:stopped"
+  std::string detail;
+  std::string name;        // the identifier concerned, where one is
+  int status = 0;          // HTTP, 0 when there was no answer
+  std::vector<Problem> subproblems;
+  bool operator==(const Problem&) const = default;
+  // type without the ACME prefix: "rateLimited"
+  std::string shortType() const;
+};
+
+struct Error : std::runtime_error {
+  explicit Error(Problem p, std::optional<Time> after = {});  // what(): "type: detail (name)"
+  Problem problem;
+  std::optional<Time> retryAfter;  // from Retry-After, already made absolute
+};
+
+// The wait was ended by its stop token: not a failure of the CA's.
+struct Stopped : std::runtime_error {
+  Stopped() : std::runtime_error("stopped") {}
+};
+
+}  // namespace postern::acme

@@ -1,0 +1,47 @@
+// Issuance: one order, from names to a verified chain. Reads from top to bottom like RFC 8555 section 7.4.
+//
+// Runs on the thread that calls run(), and blocks. What it puts up is taken down when it returns, however it returns.
+#pragma once
+
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "acme/client.h"
+#include "acme/journal.h"
+#include "acme/solver.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "tls/certified_key.h"
+
+namespace postern::acme {
+
+struct IssuanceRequest {
+  std::vector<std::string> names;  // the first is primary
+  tls::KeyPtr key;                 // on disk already
+};
+
+class Issuance {
+ public:
+  // The references must outlive the issuance. `solver` is the one type of challenge of this attempt (pitfall 21).
+  Issuance(Client& client, Solver& solver, Journal& journal, Clock& clock, Log& log, IssuanceRequest request);
+
+  // Resumes the journal's order where there is one for these names; else makes a new one. Throws Error or Stopped; after
+  // Stopped and after failures that the order survives, the journal still has the order.
+  tls::CertifiedKeyRef run(std::stop_token stop);
+
+ private:
+  Client& client_;
+  Solver& solver_;
+  Journal& journal_;
+  Clock& clock_;
+  Log& log_;
+  IssuanceRequest request_;
+};
+
+// The checks of a downloaded chain before anything is replaced (pitfall 22): it is for `key`, covers exactly the names,
+// is valid now, in order, usable for TLS servers. Throws Error postern:certificate.
+tls::CertifiedKeyRef verified(const std::string& pem, EVP_PKEY* key, const std::vector<std::string>& names, Time now);
+
+}  // namespace postern::acme

@@ -1,0 +1,17 @@
+// Journal: what an order writes down before it goes on, so that a crash resumes it and buys no other.
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace postern::acme {
+
+// Called by the one thread that runs the order. Writes are on disk when they return, or throw Error postern:storage.
+struct Journal {
+  virtual ~Journal() = default;
+  virtual std::optional<std::string> pendingOrder() const = 0;          // URL of an order begun and not ended
+  virtual void rememberOrder(const std::string& orderUrl) = 0;
+  virtual void forgetOrder() = 0;                                       // it ended, or the CA no longer knows it
+};
+
+}  // namespace postern::acme

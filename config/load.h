@@ -1,0 +1,30 @@
+// load(): configuration files become Settings, or every problem at once.
+//
+// Reads files, binds nothing, contacts nobody. Any thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "config/diagnostics.h"
+#include "config/settings.h"
+
+namespace postern::config {
+
+struct Loaded {
+  std::optional<Settings> settings;  // nothing when there are errors
+  Diagnostics diagnostics;
+};
+
+// What loading takes from its surroundings; a test gives its own.
+struct Surroundings {
+  std::function<std::optional<std::string>(const std::string& name)> environment;  // for %{env:NAME}%
+  int cores = 1;                                                                   // default of global.thread-pool
+  std::string runtimeDirectory;                                                    // $RUNTIME_DIRECTORY, "" when unset
+};
+Surroundings ofThisProcess();
+
+Loaded load(const std::string& file, const Surroundings& surroundings = ofThisProcess());
+
+}  // namespace postern::config

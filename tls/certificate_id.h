@@ -1,0 +1,20 @@
+// CertificateId: which certificate is meant, whether or not it exists yet.
+//
+// A value. Equal name sets under one provider are one certificate, whatever the order of the names (contract, "Names").
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace postern::tls {
+
+struct CertificateId {
+  std::string source;               // "acme:<provider>" or "certificate:<name>", as `status` prints it
+  std::vector<std::string> names;   // acme: lower-case A-labels, sorted, without doubles; empty for static ones
+  auto operator<=>(const CertificateId&) const = default;
+};
+
+CertificateId acmeCertificate(const std::string& provider, std::vector<std::string> names);  // sorts, drops doubles
+CertificateId staticCertificate(const std::string& name);
+
+}  // namespace postern::tls

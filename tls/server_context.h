@@ -1,0 +1,95 @@
+// ServerContext: what one listener serves, as an SSL_CTX that is swapped whole.
+//
+// Any thread may call anything here. serve() and refresh() build the next serving aside and swap one pointer; a
+// handshake takes the serving once, when its SSL is made, and keeps it, so running connections are never touched. What
+// cannot be built changes nothing.
+//
+// A serving's SSL_CTX holds the policy and the listener's own certificate; further names (`sni`, `domains`) are put on
+// the SSL in the ClientHello callback, from the same serving.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "base/snapshot.h"
+#include "tls/alpn_challenges.h"
+#include "tls/certificate_store.h"
+#include "tls/policy.h"
+#include "tls/ticket_keys.h"
+
+namespace postern::tls {
+
+struct SniRule {
+  std::string subject;  // lower case, may be "*.example.org"
+  CertificateId certificate;
+};
+
+// What is served now, as `status` and the probe see it.
+struct Served {
+  CertifiedKeyRef certificate;              // null for a challenge-only context
+  std::string source;                       // "acme:<name>", "certificate:<name>", "self-signed"
+};
+
+// What a listener is to serve: the configuration's part of a serving.
+struct ServingPlan {
+  std::string listener;                     // its id, for the log and as session id context
+  Policy policy;
+  std::vector<std::string> alpn;            // protocols of this listener ("imap"); empty: none is ever agreed on
+  std::vector<std::string> hostnames;       // the first is primary
+  std::optional<CertificateId> own;         // nothing: self-signed is what is wanted
+  Served meanwhile;                         // served while `own` has no certificate; never null
+  std::vector<SniRule> sni;                 // exact ones first, then wildcards, in the order of the configuration
+  std::vector<CertificateId> domains;       // the provider's further certificates
+  bool answersChallenges = false;           // speaks acme-tls/1 beside its normal traffic
+  bool challengesOnly = false;              // speaks nothing else (own, meanwhile, alpn unused)
+};
+
+class ServerContext {
+ public:
+  // The references must outlive this object. Throws Error when the plan cannot be built.
+  ServerContext(ServingPlan plan, CertificateStore& store, TicketKeys& tickets, AlpnChallenges& challenges, Log& log);
+  ~ServerContext();
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
+
+  // Goes over to a new plan (a reload). Throws Error and stays as it was when that cannot be built.
+  void serve(ServingPlan plan);
+  // Looks into the store again; rebuilds only when a certificate that this context shows has changed. True if swapped.
+  bool refresh();
+  // Changes what is served while `own` has no certificate, and goes over to it at once where that is the case.
+  void serveMeanwhile(Served meanwhile);
+
+  Served served() const;
+  ServingPlan plan() const;
+
+  // A server-side SSL of the current serving, in accept state, without BIOs. Null only when memory ends.
+  SslPtr newConnection() const;
+
+ private:
+  struct Serving;
+  std::shared_ptr<const Serving> build(const ServingPlan& plan) const;
+
+  CertificateStore& store_;
+  TicketKeys& tickets_;
+  AlpnChallenges& challenges_;
+  Log& log_;
+  std::mutex changing_;
+  Snapshot<Serving> serving_;
+};
+
+// After (or during) a handshake of newConnection()'s SSL: whether it was a challenge's, to be closed once it is done.
+bool isChallenge(const SSL* ssl);
+// The SNI the client sent, lower case; "" when none.
+std::string_view serverName(const SSL* ssl);
+
+// The best of `candidates` to serve for `hostnames` until the wanted certificate arrives: it must cover the primary
+// name; then valid before expired, then the one that covers most of the others, then the one that expires last.
+// Null when none covers the primary name. A pure function.
+CertifiedKeyRef bestMeanwhile(const std::vector<std::string>& hostnames, const std::vector<CertifiedKeyRef>& candidates,
+                              Time now);
+
+}  // namespace postern::tls
