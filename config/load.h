@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -15,6 +16,9 @@ namespace postern::config {
 struct Loaded {
   std::optional<Settings> settings;  // nothing when there are errors
   Diagnostics diagnostics;
+  // Where the sections stand, for whoever finds fault with one later: "certificate/<name>", "listener/<id>",
+  // "acme/<name>" (the ids whole, unquoted).
+  std::map<std::string, Place> places;
 };
 
 // What loading takes from its surroundings; a test gives its own.
