@@ -1,7 +1,7 @@
 // Clock: the wall clock and the waiting that goes by it, so that a test can keep both in its hand.
 //
-// Any thread may call anything here. Certificates, back-off and Retry-After are about wall-clock time, so that is what a
-// Clock tells; deadlines of connections belong to libevent's monotonic timers and do not come through here.
+// Any thread may call anything here. Certificates, back-off and Retry-After are about wall-clock time, so that is what
+// a Clock tells; deadlines of connections belong to libevent's monotonic timers and do not come through here.
 #pragma once
 
 #include <chrono>

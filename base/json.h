@@ -4,6 +4,8 @@
 // from a CA or a control socket may hold anything. Object members keep sorted order when written.
 #pragma once
 
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -22,9 +24,8 @@ class Json {
   Json() = default;  // null
   Json(std::nullptr_t) {}
   Json(bool value) : value_(value) {}
-  Json(int value) : value_(std::int64_t{value}) {}
-  Json(std::int64_t value) : value_(value) {}
-  Json(std::uint64_t value) : value_(static_cast<std::int64_t>(value)) {}
+  template <std::integral T>
+  requires(!std::same_as<T, bool>) Json(T value) : value_(static_cast<std::int64_t>(value)) {}
   Json(double value) : value_(value) {}
   Json(const char* value) : value_(std::string(value)) {}
   Json(std::string value) : value_(std::move(value)) {}
@@ -49,17 +50,21 @@ class Json {
   std::string string(std::string_view fallback = "") const;
   std::int64_t integer(std::int64_t fallback = 0) const;
   bool boolean(bool fallback = false) const;
-  std::vector<std::string> stringList() const;            // the strings of an array, others passed over
+  std::vector<std::string> stringList() const;  // the strings of an array, others passed over
 
-  std::string dump() const;           // one line
-  std::string pretty() const;         // indented, with a line feed at the end
+  std::string dump() const;    // one line
+  std::string pretty() const;  // indented, with a line feed at the end
   // Nothing when `text` is not one whole JSON value, or nests deeper than 64.
   static std::optional<Json> parse(std::string_view text);
 
   bool operator==(const Json&) const = default;
 
  private:
+  friend struct JsonWriter;
   std::variant<std::monostate, bool, std::int64_t, double, std::string, Array, Object> value_;
 };
+
+// `text` as a JSON string with its quotes, in ASCII; bytes that are no UTF-8 become U+FFFD.
+std::string quotedJson(std::string_view text);
 
 }  // namespace postern

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/clock.h"
@@ -27,6 +28,7 @@ struct Field {
   Field(std::string_view n, std::string v) : name(n), value(std::move(v)) {}
   template <class Number, class = std::enable_if_t<std::is_arithmetic_v<Number>>>
   Field(std::string_view n, Number v) : name(n), value(std::to_string(v)) {}
+  Field(std::string_view n, bool v) : name(n), value(v ? "true" : "false") {}
 };
 using Fields = std::vector<Field>;
 
