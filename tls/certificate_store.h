@@ -2,7 +2,8 @@
 //
 // Any thread may call anything here. A map once taken never changes, and publishing replaces it whole, so a handshake
 // sees the certificates of before or those of after, never a mixture. Whoever must rebuild something when a certificate
-// changes subscribes; the callback runs on the publishing thread, after the new map stands.
+// changes subscribes; the callback runs on the publishing thread, after the new map stands. Withdrawing is publishing
+// too.
 #pragma once
 
 #include <cstdint>
@@ -36,13 +37,15 @@ class CertificateStore {
   std::shared_ptr<const CertificateMap> current() const;  // never null; empty until the first publish
   void publish(const CertificateId& id, CertifiedKeyRef certificate);
   void publish(const std::map<CertificateId, CertifiedKeyRef>& certificates);  // all at once: one new map, one callback
-  void withdraw(const std::vector<CertificateId>& ids);                       // what no configuration wants any more
+  void withdraw(const std::vector<CertificateId>& ids);                        // what no configuration wants any more
 
   // `changed` is called after each publish until unsubscribe() returns. No publish may be made from inside it.
   std::uint64_t subscribe(Changed changed);
   void unsubscribe(std::uint64_t subscription);
 
  private:
+  void swap(std::shared_ptr<const CertificateMap> next, const std::vector<CertificateId>& ids);
+
   std::mutex publishing_;  // one at a time; also guards subscribers_
   Snapshot<CertificateMap> map_{std::make_shared<const CertificateMap>()};
   std::map<std::uint64_t, Changed> subscribers_;

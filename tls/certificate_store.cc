@@ -1,0 +1,63 @@
+#include "tls/certificate_store.h"
+
+#include <utility>
+
+namespace postern::tls {
+
+CertifiedKeyRef CertificateMap::find(const CertificateId& id) const {
+  const auto found = byId_.find(id);
+  return found == byId_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<const CertificateMap> CertificateStore::current() const {
+  return map_.load();
+}
+
+void CertificateStore::publish(const CertificateId& id, CertifiedKeyRef certificate) {
+  publish(std::map<CertificateId, CertifiedKeyRef>{{id, std::move(certificate)}});
+}
+
+void CertificateStore::publish(const std::map<CertificateId, CertifiedKeyRef>& certificates) {
+  if (certificates.empty()) return;
+  std::lock_guard lock(publishing_);
+  auto next = std::make_shared<CertificateMap>(*map_.load());
+  std::vector<CertificateId> ids;
+  for (const auto& [id, certificate] : certificates) {
+    if (certificate)
+      next->byId_[id] = certificate;
+    else
+      next->byId_.erase(id);
+    ids.push_back(id);
+  }
+  swap(std::move(next), ids);
+}
+
+void CertificateStore::withdraw(const std::vector<CertificateId>& ids) {
+  std::lock_guard lock(publishing_);
+  auto next = std::make_shared<CertificateMap>(*map_.load());
+  std::vector<CertificateId> gone;
+  for (const auto& id : ids) {
+    if (next->byId_.erase(id) != 0) gone.push_back(id);
+  }
+  if (!gone.empty()) swap(std::move(next), gone);
+}
+
+void CertificateStore::swap(std::shared_ptr<const CertificateMap> next, const std::vector<CertificateId>& ids) {
+  // Kept until the subscribers have gone over to the new map, so that what was replaced is freed here, on the
+  // publishing thread, and not by whichever event loop lets go of it last.
+  const auto replaced = map_.exchange(std::move(next));
+  for (const auto& [subscription, changed] : subscribers_) changed(ids);
+}
+
+std::uint64_t CertificateStore::subscribe(Changed changed) {
+  std::lock_guard lock(publishing_);
+  subscribers_.emplace(++lastSubscription_, std::move(changed));
+  return lastSubscription_;
+}
+
+void CertificateStore::unsubscribe(std::uint64_t subscription) {
+  std::lock_guard lock(publishing_);
+  subscribers_.erase(subscription);
+}
+
+}  // namespace postern::tls
