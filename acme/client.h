@@ -39,13 +39,14 @@ class Client {
 
   // newAccount (7.3). `onlyReturnExisting` finds the URL of the key's account (7.3.1). Returns and keeps the URL.
   std::string newAccount(const std::vector<std::string>& contact, bool onlyReturnExisting, std::stop_token stop);
+  void updateContact(const std::vector<std::string>& contact, std::stop_token stop);  // 7.3.2; empty: none
 
-  Order newOrder(const std::vector<std::string>& names, std::stop_token stop);            // 7.4
-  Order order(const std::string& url, std::stop_token stop);                               // POST-as-GET
-  Authorization authorization(const std::string& url, std::stop_token stop);               // 7.5
-  Challenge respond(const Challenge& challenge, std::stop_token stop);                     // 7.5.1
-  Order finalize(const Order& order, const std::string& csrDer, std::stop_token stop);     // 7.4; csr in DER
-  std::string download(const std::string& certificateUrl, std::stop_token stop);           // 7.4.2; PEM chain
+  Order newOrder(const std::vector<std::string>& names, std::stop_token stop);          // 7.4
+  Order order(const std::string& url, std::stop_token stop);                            // POST-as-GET
+  Authorization authorization(const std::string& url, std::stop_token stop);            // 7.5
+  Challenge respond(const Challenge& challenge, std::stop_token stop);                  // 7.5.1
+  Order finalize(const Order& order, const std::string& csrDer, std::stop_token stop);  // 7.4; csr in DER
+  std::string download(const std::string& certificateUrl, std::stop_token stop);  // 7.4.2; body as it came: PEM chain
 
  private:
   struct State;

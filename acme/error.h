@@ -14,16 +14,19 @@ namespace postern::acme {
 
 // A problem document (RFC 7807, RFC 8555 section 6.7), or our own words for what has none.
 struct Problem {
-  std::string type;        // "urn:ietf:params:acme:error:..." as received; own ones: "postern:timeout", "postern:connection",
-                           // "postern:http", "postern:malformed", "postern:certificate", "postern:storage", "postern:stopped"
+  std::string type;  // "urn:ietf:params:acme:error:..." as received; own ones: "postern:timeout", "postern:connection",
+                     // "postern:http", "postern:malformed", "postern:certificate", "postern:storage", "postern:stopped"
   std::string detail;
-  std::string name;        // the identifier concerned, where one is
-  int status = 0;          // HTTP, 0 when there was no answer
+  std::string name;  // the identifier concerned, where one is
+  int status = 0;    // HTTP, 0 when there was no answer
   std::vector<Problem> subproblems;
   bool operator==(const Problem&) const = default;
   // type without the ACME prefix: "rateLimited"
   std::string shortType() const;
 };
+
+// One of our own: status 0, no subproblems.
+Problem makeProblem(std::string type, std::string detail, std::string name = {});
 
 struct Error : std::runtime_error {
   explicit Error(Problem p, std::optional<Time> after = {});  // what(): "type: detail (name)"
