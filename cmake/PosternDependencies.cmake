@@ -12,4 +12,6 @@ pkg_check_modules(libidn2 REQUIRED IMPORTED_TARGET libidn2)
 pkg_check_modules(libcap REQUIRED IMPORTED_TARGET libcap)
 pkg_check_modules(gmime REQUIRED IMPORTED_TARGET gmime-3.0)
 pkg_check_modules(libcrypt REQUIRED IMPORTED_TARGET libcrypt)
+# Debian's package has neither a pkg-config nor a CMake file. Linked by its name, so that an installed package carries no path.
 find_library(HTTP_PARSER_LIBRARY http_parser REQUIRED)
+find_path(HTTP_PARSER_INCLUDE http_parser.h REQUIRED)

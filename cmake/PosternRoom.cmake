@@ -1,22 +1,5 @@
 # A room is a folder and a library: postern_room(tls LINKS ... PRIVATE_LINKS ...) makes postern::tls of every source below
 # the folder. The arrows between rooms are the LINKS; tests/architecture_test.py holds the #includes against the same table.
-add_library(postern_warnings INTERFACE)
-target_compile_options(postern_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual -Wunused -Woverloaded-virtual
-  -Wconversion -Wnull-dereference -Wformat=2 -Wimplicit-fallthrough -Werror)
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  # GCC 12 reports null dereferences and maybe-uninitialized members inside its own optimised std::variant and std::string.
-  target_compile_options(postern_warnings INTERFACE -Wno-null-dereference)
-endif()
-if(POSTERN_SANITIZE)
-  add_compile_options(-fsanitize=${POSTERN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  add_link_options(-fsanitize=${POSTERN_SANITIZE})
-endif()
-if(POSTERN_FUZZ)
-  add_compile_options(-fsanitize=fuzzer-no-link)
-  add_link_options(-fsanitize=fuzzer-no-link)
-endif()
-
 function(postern_room name)
   cmake_parse_arguments(ARG "" "" "LINKS;PRIVATE_LINKS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
