@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -27,11 +28,24 @@ class Issuance {
   // The references must outlive the issuance. `solver` is the one type of challenge of this attempt (pitfall 21).
   Issuance(Client& client, Solver& solver, Journal& journal, Clock& clock, Log& log, IssuanceRequest request);
 
-  // Resumes the journal's order where there is one for these names; else makes a new one. Throws Error or Stopped; after
-  // Stopped and after failures that the order survives, the journal still has the order.
+  // Resumes the journal's order where there is one for these names; else makes a new one. Throws Error or Stopped;
+  // after Stopped and after failures that the order survives, the journal still has the order.
   tls::CertifiedKeyRef run(std::stop_token stop);
 
  private:
+  struct Answer;  // to one challenge, while it is up
+
+  std::optional<Order> resumed(std::stop_token stop);
+  Order begin(std::stop_token stop);
+  std::vector<Authorization> authorizationsOf(const Order& order, std::stop_token stop);
+  void authorize(const std::vector<Authorization>& authorizations, std::stop_token stop);
+  Answer present(const Authorization& authorization);
+  void awaitValid(const Answer& answer, std::stop_token stop);
+  Order finalized(const Order& order, std::stop_token stop);
+  // Polls until the status is "valid" or, where `orReady`, "ready"; "invalid" ends the order.
+  Order awaited(Order order, bool orReady, std::stop_token stop);
+  tls::CertifiedKeyRef downloaded(const Order& order, bool wasResumed, std::stop_token stop);
+
   Client& client_;
   Solver& solver_;
   Journal& journal_;
