@@ -1,8 +1,8 @@
 // AlpnChallenges: the answers to TLS-ALPN-01 challenges that are under way (RFC 8737).
 //
 // Any thread may call anything here. The ACME side puts an answer up and takes it down; a handshake that offers exactly
-// "acme-tls/1" looks it up by its SNI. One name may have several answers up at once (two providers): the one put up last
-// is shown, and the one before comes back when that is taken down.
+// "acme-tls/1" looks it up by its SNI. One name may have several answers up at once (two providers): the one put up
+// last is shown, and the one before comes back when that is taken down.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ namespace postern::tls {
 
 inline constexpr std::string_view acmeTlsProtocol = "acme-tls/1";
 
-// The SNI that a CA sends for an identifier: the name itself, or for an IP address its reverse name (RFC 8738 section 6:
-// "1.2.0.192.in-addr.arpa").
+// The SNI that a CA sends for an identifier: the name itself, or for an IP address its reverse name (RFC 8738 section
+// 6: "1.2.0.192.in-addr.arpa").
 std::string challengeServerName(std::string_view identifier);
 
 class AlpnChallenges {

@@ -9,8 +9,8 @@
 namespace postern::tls {
 
 struct CertificateId {
-  std::string source;               // "acme:<provider>" or "certificate:<name>", as `status` prints it
-  std::vector<std::string> names;   // acme: lower-case A-labels, sorted, without doubles; empty for static ones
+  std::string source;              // "acme:<provider>" or "certificate:<name>", as `status` prints it
+  std::vector<std::string> names;  // acme: lower-case A-labels, sorted, without doubles; empty for static ones
   auto operator<=>(const CertificateId&) const = default;
 };
 

@@ -1,9 +1,9 @@
 // CertifiedKey: a private key and the certificate chain made out for it, as one value that was checked once.
 //
 // Immutable; any thread may read. Handed around as shared_ptr<const CertifiedKey>, because a running handshake, the
-// store and a context may hold the same one. Making one is the check: a CertifiedKey whose key does not fit its leaf, or
-// whose chain is out of order, does not exist. Errors are tls::Error with what is wrong and, where it can be told, how
-// to mend it.
+// store and a context may hold the same one. Making one is the check: a CertifiedKey whose key does not fit its leaf,
+// or whose chain is out of order, does not exist. Errors are tls::Error with what is wrong and, where it can be told,
+// how to mend it.
 #pragma once
 
 #include <memory>
@@ -21,8 +21,8 @@ enum class KeyType { EcdsaP256, EcdsaP384, Rsa2048, Rsa3072, Rsa4096 };
 std::string_view nameOf(KeyType type);  // "ecdsa-p256", as the configuration has it
 
 KeyPtr generateKey(KeyType type);
-KeyPtr keyFromPem(const Secret& pem);   // throws Error; encrypted keys are refused, saying so
-Secret keyToPem(EVP_PKEY* key);         // PKCS #8
+KeyPtr keyFromPem(const Secret& pem);  // throws Error; encrypted keys are refused, saying so
+Secret keyToPem(EVP_PKEY* key);        // PKCS #8
 
 class CertifiedKey {
  public:

@@ -32,7 +32,7 @@ using CertPtr = Owned<X509, X509_free>;
 using RequestPtr = Owned<X509_REQ, X509_REQ_free>;
 using BioPtr = Owned<BIO, BIO_free_all>;
 
-KeyPtr share(EVP_PKEY* key);    // one more reference, by name
+KeyPtr share(EVP_PKEY* key);  // one more reference, by name
 CertPtr share(X509* certificate);
 
 // The calling thread's error queue as one line, drained; "no reason given" when it is empty.

@@ -12,10 +12,11 @@ namespace postern::tls {
 
 struct Policy {
   std::vector<std::string> protocols{"TLSv1.2", "TLSv1.3"};
-  std::vector<std::string> ciphers;   // in order of preference; policies below fill it
-  std::vector<std::string> groups;    // likewise
-  bool ignoreClientOrder = true;      // the server's order decides (ChaCha20 still goes first for clients that put it first)
-  bool sessionTickets = true;         // one small ticket, after the client's Finished
+  std::vector<std::string> ciphers;  // in order of preference; policies below fill it
+  std::vector<std::string> groups;   // likewise
+  bool ignoreClientOrder =
+      true;                    // the server's order decides (ChaCha20 still goes first for clients that put it first)
+  bool sessionTickets = true;  // one small ticket, after the client's Finished
   bool operator==(const Policy&) const = default;
 };
 
@@ -23,7 +24,8 @@ struct Policy {
 Policy intermediatePolicy();
 Policy modernPolicy();
 
-// Whether the name is one of the contract's, wherever this OpenSSL has it or not (that is said when a context is built).
+// Whether the name is one of the contract's, wherever this OpenSSL has it or not (that is said when a context is
+// built).
 bool isProtocolName(std::string_view name);
 bool isCipherName(std::string_view name);
 bool isGroupName(std::string_view name);

@@ -51,8 +51,8 @@ KeyPtr generateKey(KeyType type) {
   ERR_clear_error();
   const auto make = [type]() -> EVP_PKEY* {
     switch (type) {
-      case KeyType::EcdsaP256: return EVP_EC_gen("P-256");
-      case KeyType::EcdsaP384: return EVP_EC_gen("P-384");
+      case KeyType::EcdsaP256: return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
+      case KeyType::EcdsaP384: return EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384");
       case KeyType::Rsa2048: return EVP_RSA_gen(2048);
       case KeyType::Rsa3072: return EVP_RSA_gen(3072);
       case KeyType::Rsa4096: return EVP_RSA_gen(4096);

@@ -8,8 +8,9 @@
 // the SSL in the ClientHello callback, from the same serving.
 #pragma once
 
-#include <cstdint>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,23 +31,25 @@ struct SniRule {
 
 // What is served now, as `status` and the probe see it.
 struct Served {
-  CertifiedKeyRef certificate;              // null for a challenge-only context
-  std::string source;                       // "acme:<name>", "certificate:<name>", "self-signed"
+  CertifiedKeyRef certificate;  // null for a challenge-only context
+  std::string source;           // "acme:<name>", "certificate:<name>", "self-signed"
 };
 
 // What a listener is to serve: the configuration's part of a serving.
 struct ServingPlan {
-  std::string listener;                     // its id, for the log and as session id context
+  std::string listener;  // its id, for the log and as session id context
   Policy policy;
-  std::vector<std::string> alpn;            // protocols of this listener ("imap"); empty: none is ever agreed on
-  std::vector<std::string> hostnames;       // the first is primary
-  std::optional<CertificateId> own;         // nothing: self-signed is what is wanted
-  Served meanwhile;                         // served while `own` has no certificate; never null
-  std::vector<SniRule> sni;                 // exact ones first, then wildcards, in the order of the configuration
-  std::vector<CertificateId> domains;       // the provider's further certificates
-  bool answersChallenges = false;           // speaks acme-tls/1 beside its normal traffic
-  bool challengesOnly = false;              // speaks nothing else (own, meanwhile, alpn unused)
+  std::vector<std::string> alpn;       // protocols of this listener ("imap"); empty: none is ever agreed on
+  std::vector<std::string> hostnames;  // the first is primary
+  std::optional<CertificateId> own;    // nothing: self-signed is what is wanted
+  Served meanwhile;                    // served while `own` has no certificate; never null
+  std::vector<SniRule> sni;            // exact ones first, then wildcards, in the order of the configuration
+  std::vector<CertificateId> domains;  // the provider's further certificates
+  bool answersChallenges = false;      // speaks acme-tls/1 beside its normal traffic
+  bool challengesOnly = false;         // speaks nothing else (own, meanwhile, alpn unused)
 };
+
+struct Serving;
 
 class ServerContext {
  public:
@@ -70,8 +73,7 @@ class ServerContext {
   SslPtr newConnection() const;
 
  private:
-  struct Serving;
-  std::shared_ptr<const Serving> build(const ServingPlan& plan) const;
+  std::shared_ptr<const Serving> build(ServingPlan plan) const;
 
   CertificateStore& store_;
   TicketKeys& tickets_;

@@ -7,7 +7,8 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string_view>
 
@@ -17,13 +18,18 @@
 namespace postern::tls {
 
 struct TicketKey {
-  std::array<unsigned char, 16> name;
-  std::array<unsigned char, 32> encryption;  // AES-256-CBC
-  std::array<unsigned char, 32> mac;         // HMAC-SHA-256
+  std::array<unsigned char, 16> name{};
+  std::array<unsigned char, 32> encryption{};  // AES-256-CBC
+  std::array<unsigned char, 32> mac{};         // HMAC-SHA-256
+  TicketKey() = default;
+  TicketKey(const TicketKey&) = default;
+  TicketKey& operator=(const TicketKey&) = default;
+  ~TicketKey();  // wipes
 };
 
 class TicketKeys {
  public:
+  // `clock` must outlive this object. A ticket decrypts for one to two lifetimes.
   explicit TicketKeys(const Clock& clock, Duration lifetime = std::chrono::hours(12));
 
   // The key that encrypts new tickets for this policy and SNI.
@@ -36,15 +42,22 @@ class TicketKeys {
   std::optional<Found> find(std::string_view keyName, std::string_view policyDigest, std::string_view serverName);
 
  private:
+  struct Master {
+    std::array<unsigned char, 32> bytes{};
+    ~Master();  // wipes
+  };
   struct Masters {
-    std::array<unsigned char, 32> current, previous;
-    bool hasPrevious;
-    Time since;
+    std::shared_ptr<const Master> current, previous;  // no previous: null
+    Time since;                                       // when `current` became it
   };
   std::shared_ptr<const Masters> masters();  // rotates when it is time
+  bool due(const Masters& masters, Time now) const;
+  static std::shared_ptr<const Master> fresh();
+  static TicketKey derive(const Master& master, std::string_view policyDigest, std::string_view serverName);
 
   const Clock& clock_;
   const Duration lifetime_;
+  std::mutex rotating_;
   Snapshot<Masters> masters_;
 };
 

@@ -1,0 +1,86 @@
+#include "tls/server_context.h"
+
+#include <openssl/err.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "tls/handshake.h"
+#include "tls/serving.h"
+
+namespace postern::tls {
+
+ServerContext::ServerContext(ServingPlan plan, CertificateStore& store, TicketKeys& tickets, AlpnChallenges& challenges,
+                             Log& log)
+    : store_(store), tickets_(tickets), challenges_(challenges), log_(log) {
+  serving_.store(build(std::move(plan)));
+}
+
+ServerContext::~ServerContext() = default;
+
+std::shared_ptr<const Serving> ServerContext::build(ServingPlan plan) const {
+  const auto before = serving_.load();
+  return buildServing(std::move(plan), *store_.current(), tickets_, challenges_, log_, before.get());
+}
+
+void ServerContext::serve(ServingPlan plan) {
+  std::lock_guard lock(changing_);
+  serving_.store(build(std::move(plan)));
+}
+
+bool ServerContext::refresh() {
+  std::lock_guard lock(changing_);
+  const auto now = serving_.load();
+  if (!outdated(*now, *store_.current())) return false;
+  try {
+    serving_.store(build(now->plan));
+    return true;
+  } catch (const Error& error) {
+    // Nobody stands behind a publish who could mend it; what was served goes on being served.
+    log_.error("tls.serving.kept", {{"listener", now->plan.listener}, {"error", error.what()}});
+    return false;
+  }
+}
+
+void ServerContext::serveMeanwhile(Served meanwhile) {
+  std::lock_guard lock(changing_);
+  ServingPlan plan = serving_.load()->plan;
+  plan.meanwhile = std::move(meanwhile);
+  serving_.store(build(std::move(plan)));
+}
+
+Served ServerContext::served() const {
+  return serving_.load()->served;
+}
+
+ServingPlan ServerContext::plan() const {
+  return serving_.load()->plan;
+}
+
+SslPtr ServerContext::newConnection() const {
+  ERR_clear_error();
+  auto serving = serving_.load();
+  SslPtr ssl(SSL_new(serving->context.get()));
+  if (!ssl || !attachServing(ssl.get(), std::move(serving))) return nullptr;
+  SSL_set_accept_state(ssl.get());
+  return ssl;
+}
+
+CertifiedKeyRef bestMeanwhile(const std::vector<std::string>& hostnames, const std::vector<CertifiedKeyRef>& candidates,
+                              Time now) {
+  if (hostnames.empty()) return nullptr;
+  const auto worth = [&](const CertifiedKey& candidate) {
+    const auto covered = std::count_if(hostnames.begin(), hostnames.end(),
+                                       [&](const std::string& name) { return candidate.covers(name); });
+    return std::make_tuple(candidate.validAt(now), covered, candidate.notAfter());
+  };
+  CertifiedKeyRef best;
+  for (const auto& candidate : candidates) {
+    if (!candidate || !candidate->covers(hostnames.front())) continue;
+    if (!best || worth(*candidate) > worth(*best)) best = candidate;
+  }
+  return best;
+}
+
+}  // namespace postern::tls

@@ -1,0 +1,73 @@
+#include "tls/serving.h"
+
+#include <openssl/err.h>
+
+#include <utility>
+
+#include "tls/handshake.h"
+
+namespace postern::tls {
+namespace {
+
+// The certificates of one moment, as the plan asks for them.
+class Looked {
+ public:
+  explicit Looked(const CertificateMap& certificates) : certificates_(certificates) {}
+  CertifiedKeyRef operator()(const CertificateId& id) {
+    const auto found = certificates_.find(id);
+    seen_.emplace(id, found);
+    return found;
+  }
+  std::map<CertificateId, CertifiedKeyRef> take() { return std::move(seen_); }
+
+ private:
+  const CertificateMap& certificates_;
+  std::map<CertificateId, CertifiedKeyRef> seen_;
+};
+
+void useCertificate(SSL_CTX* context, const CertifiedKey& certificate, const std::string& listener) {
+  ERR_clear_error();
+  const ChainPtr issuers = issuersOf(certificate.chain());
+  if (SSL_CTX_use_cert_and_key(context, certificate.leaf(), certificate.key(), issuers.get(), 1) != 1)
+    fail("listener " + listener + ": cannot serve the certificate " + certificate.serial());
+}
+
+}  // namespace
+
+std::shared_ptr<const Serving> buildServing(ServingPlan plan, const CertificateMap& certificates, TicketKeys& tickets,
+                                            AlpnChallenges& challenges, Log& log, const Serving* before) {
+  const bool samePolicy =
+      before != nullptr && before->plan.policy == plan.policy && before->plan.listener == plan.listener;
+  EffectivePolicy policy = samePolicy ? before->policy : effectivePolicy(plan.policy, plan.listener, log);
+  std::string digest = policyDigest(plan.listener, plan.policy, plan.alpn);
+  SslCtxPtr context = makeContext(plan.policy, policy, plan.listener);
+
+  Looked look(certificates);
+  Served served;
+  CertifiedKeyRef matching;  // as the listener's own at the selection: not while it is only served meanwhile
+  std::vector<Selection::Rule> rules;
+  std::vector<CertifiedKeyRef> domains;
+  if (!plan.challengesOnly) {
+    const CertifiedKeyRef own = plan.own ? look(*plan.own) : nullptr;
+    served = own ? Served{own, plan.own->source} : plan.meanwhile;
+    if (!served.certificate) throw Error("listener " + plan.listener + ": there is no certificate to serve");
+    matching = plan.own ? own : served.certificate;
+    for (const auto& rule : plan.sni) rules.push_back({rule.subject, look(rule.certificate)});
+    for (const auto& id : plan.domains) domains.push_back(look(id));
+    useCertificate(context.get(), *served.certificate, plan.listener);
+  }
+  installCallbacks(context.get());
+
+  return std::shared_ptr<const Serving>(new Serving{std::move(plan), std::move(policy), std::move(digest), look.take(),
+                                                    std::move(served), Selection(rules, matching, domains),
+                                                    std::move(context), tickets, challenges, log});
+}
+
+bool outdated(const Serving& serving, const CertificateMap& certificates) {
+  for (const auto& [id, certificate] : serving.seen) {
+    if (certificates.find(id) != certificate) return true;
+  }
+  return false;
+}
+
+}  // namespace postern::tls
