@@ -6,8 +6,8 @@
 namespace postern {
 namespace {
 
-// The whole capacity, not the size alone: a string that was longer once still holds its tail. A string that was moved
-// from keeps short contents in its own small buffer, so sources of moves are wiped too.
+// The whole capacity, not the size alone: a string that was longer once still holds its tail. A string that was swapped
+// away keeps short contents in its own small buffer, so the other side is wiped too.
 void wipe(std::string& bytes) noexcept {
   bytes.resize(bytes.capacity());
   explicit_bzero(bytes.data(), bytes.size());
@@ -16,11 +16,13 @@ void wipe(std::string& bytes) noexcept {
 
 }  // namespace
 
-Secret::Secret(std::string bytes) : bytes_(std::move(bytes)) {
+Secret::Secret(std::string bytes) {
+  bytes_.swap(bytes);
   wipe(bytes);
 }
 
-Secret::Secret(Secret&& other) noexcept : bytes_(std::move(other.bytes_)) {
+Secret::Secret(Secret&& other) noexcept {
+  bytes_.swap(other.bytes_);
   wipe(other.bytes_);
 }
 
@@ -33,7 +35,10 @@ Secret& Secret::operator=(const Secret& other) {
 Secret& Secret::operator=(Secret&& other) noexcept {
   if (this == &other) return *this;
   wipe(bytes_);
-  bytes_ = std::move(other.bytes_);
+  // An empty string without memory of its own: swapped with one that has some, short contents would leave their tail
+  // in the other's small buffer, beside the capacity, where wipe() does not reach.
+  std::string().swap(bytes_);
+  bytes_.swap(other.bytes_);
   wipe(other.bytes_);
   return *this;
 }
