@@ -52,13 +52,13 @@ enum class WrongCertificate {
   LeafOnly,
   Garbage,
   WrongOrder,
-  ClientOnly,
-  SelfSigned
+  ClientOnly
 };
 
 class FakeCa : public acme::Transport {
  public:
   // Finds the problem of an answer, nothing when it is right.
+  // Called under the CA's lock: it must not call the CA.
   using Validation =
       std::function<std::optional<acme::Problem>(const std::string& name, const std::string& keyAuthorization)>;
 
@@ -147,30 +147,35 @@ class FakeCa : public acme::Transport {
     std::vector<std::string> contact;
   };
   struct Authorization {
-    std::string account, name, token, status = "pending", challengeStatus = "pending";
+    std::string account, name, token, status = "pending", challengeStatus = "pending", answeredType;
     int pollsLeft = 0;
     std::optional<acme::Problem> problem;
   };
   struct Order {
     std::string account, status = "pending", certificate;
-    std::vector<std::string> names, authorizations;
+    std::vector<std::string> names, authorizations;  // those by their ids
     int pollsLeft = 0;
     Time expires{};
     std::optional<acme::Problem> problem;
   };
+  struct Certificate {
+    std::string account, pem;
+  };
   struct Signed {  // a request whose signature holds
-    std::string url, account;
+    std::string url, account, thumbprint;
     Json payload;
     bool isGet = false;
     tls::KeyPtr key;
-    std::string thumbprint;
   };
   struct Planned {
     std::optional<Failure> failure;
     std::string refusal;
     int times = 1;
   };
-  struct Refusal;  // thrown inside: becomes a problem document
+  struct Refusal {  // thrown inside, becomes a problem document
+    int status;
+    std::string type, detail;
+  };
 
   template <class Change>
   void set(Change change) {
@@ -183,13 +188,21 @@ class FakeCa : public acme::Transport {
     return value;
   }
 
+  // How requests go in and out (fake_ca.cc).
   std::string stageOf(const std::string& url) const;
-  std::optional<Planned> planned(const std::string& stage);
+  Planned planned(const std::string& stage);
   std::optional<acme::HttpResponse> failedBefore(const Planned& plan, const acme::HttpRequest& request,
                                                  std::unique_lock<std::mutex>& lock, std::stop_token stop);
+  acme::HttpResponse failedAfter(const Planned& plan, acme::HttpResponse response, const acme::HttpRequest& request,
+                                 std::unique_lock<std::mutex>& lock, std::stop_token stop);
   acme::HttpResponse answer(const std::string& stage, const acme::HttpRequest& request);
-  acme::HttpResponse directory() const;
-  Signed verifiedRequest(const std::string& stage, const std::string& url, const std::string& body);
+  Signed verified(const std::string& stage, const acme::HttpRequest& request);
+  acme::HttpResponse json(int status, const Json& body, const std::string& type = "application/json");
+  acme::HttpResponse refuse(const Refusal& refusal);
+  std::string newNonce();
+
+  // What they ask for (fake_ca_resources.cc).
+  acme::HttpResponse directory();
   acme::HttpResponse newAccount(const Signed& request);
   acme::HttpResponse account(const Signed& request);
   acme::HttpResponse newOrder(const Signed& request);
@@ -198,20 +211,28 @@ class FakeCa : public acme::Transport {
   acme::HttpResponse challenge(const Signed& request);
   acme::HttpResponse finalize(const Signed& request);
   acme::HttpResponse certificate(const Signed& request);
-  void validate(const std::string& id, Authorization& authorization);
+  std::string authorizationFor(const std::string& account, const std::string& name);
+  void validate(Authorization& authorization);
   std::optional<acme::Problem> checkAlpn(const std::string& name, const std::string& keyAuthorization) const;
   void settle(Order& order);
-  std::string issue(const std::string& csrDer, const Order& order);
+  std::string issue(EVP_PKEY* key, const Order& order) const;
   Json orderJson(const std::string& id, const Order& order) const;
   Json authorizationJson(const std::string& id, const Authorization& authorization) const;
-  Json challengeJson(const std::string& id, const Authorization& authorization) const;
-  acme::HttpResponse json(int status, const Json& body) const;
-  acme::HttpResponse problem(int status, const std::string& type, const std::string& detail) const;
-  std::string newNonce();
+  Json challengeJson(const std::string& id, const std::string& type, const Authorization& authorization) const;
+  void addPollRetryAfter(acme::HttpResponse& response) const;
+
   std::string url(const std::string& stage, const std::string& id) const { return base_ + "/" + stage + "/" + id; }
+  std::string entryUrl(const std::string& stage) const { return url(stage, std::to_string(urlVersion_)); }
   static std::string idOf(const std::string& url) { return url.substr(url.rfind('/') + 1); }
+  std::string nextId() { return std::to_string(++lastId_); }
+  // The resource that a request names; refused when there is none or it belongs to another account.
   template <class T>
-  T& owned(std::map<std::string, T>& all, const Signed& request);
+  static T& owned(std::map<std::string, T>& all, const std::string& id, const Signed& request) {
+    auto found = all.find(id);
+    if (found == all.end()) throw Refusal{404, "malformed", "no such resource"};
+    if (found->second.account != request.account) throw Refusal{403, "unauthorized", "it belongs to another account"};
+    return found->second;
+  }
 
   Clock& clock_;
   tls::AlpnChallenges* challenges_;
@@ -239,10 +260,11 @@ class FakeCa : public acme::Transport {
   std::map<std::string, Account> accounts_;  // by URL
   std::map<std::string, Authorization> authorizations_;
   std::map<std::string, Order> orders_;
-  std::map<std::string, std::pair<std::string, std::string>> certificates_;  // id -> account, PEM
+  std::map<std::string, Certificate> certificates_;
   std::vector<std::vector<std::string>> orderedNames_;
   std::string lastAccount_;
-  int lastId_ = 0, issued_ = 0, ordersMade_ = 0, accountsMade_ = 0, repeatedAnswers_ = 0, nonceRejections_ = 0;
+  int lastId_ = 0, lastNonce_ = 0, issued_ = 0, ordersMade_ = 0, accountsMade_ = 0, repeatedAnswers_ = 0,
+      nonceRejections_ = 0;
 };
 
 }  // namespace postern::test
