@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -21,9 +22,10 @@ class EventLoop {
   EventLoop& operator=(const EventLoop&) = delete;
 
   event_base* base() const;
-  // Runs `what` on the loop's thread, soon. Posted functions run in their order.
+  // Runs `what` on the loop's thread, soon. Posted functions run in their order, and must not throw.
   void post(std::function<void()> what);
-  // post(), and waits for it to have run. On the loop's own thread it runs at once.
+  // post(), and waits for it to have run. On the loop's own thread it runs at once. What it throws is
+  // thrown here.
   void run(const std::function<void()>& what);
   bool isHere() const;
 
@@ -38,6 +40,9 @@ class EventLoops {
   explicit EventLoops(int count);
   EventLoop& first() { return *loops_.front(); }  // accepts
   EventLoop& next();
+  // The same by number: what is kept per loop is found by it.
+  std::size_t nextIndex();
+  EventLoop& at(std::size_t index) { return *loops_[index]; }
   int count() const { return static_cast<int>(loops_.size()); }
 
  private:

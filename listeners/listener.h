@@ -33,7 +33,7 @@ struct Environment {
 using SessionFactory = std::function<std::shared_ptr<Session>(const Peer& peer)>;
 
 struct Counts {
-  std::uint64_t accepted = 0, refused = 0;                        // connections since the start
+  std::uint64_t accepted = 0, refused = 0;  // connections since the start
   std::uint64_t open = 0;
   std::uint64_t handshakesCompleted = 0, handshakesResumed = 0, handshakesFailed = 0;
 };

@@ -22,8 +22,9 @@ enum class Action {
 };
 
 // One turn of a session. `work` may block (disk, password hashing): it is run on a worker once the reply is on its way
-// and the output buffer is nearly empty; then resumed() is called on the loop for the next step. Input waits until a step comes
-// without work. So a long answer is made piece by piece: a reply and the work that makes the next one.
+// and the output buffer is nearly empty; then resumed() is called on the loop for the next step. Input waits until a
+// step comes without work. So a long answer is made piece by piece: a reply and the work that makes the next one.
+// With `then` other than Continue, that happens once the work is done, and resumed() is not called.
 struct Step {
   std::string reply;
   Action then = Action::Continue;
@@ -33,9 +34,9 @@ struct Step {
 
 // Who is at the other end, as far as a session needs to know.
 struct Peer {
-  std::string address;         // the true client's, after PROXY; text without port
+  std::string address;  // the true client's, after PROXY; text without port
   std::uint16_t port = 0;
-  std::string localAddress;    // where it connected to
+  std::string localAddress;  // where it connected to
   std::uint16_t localPort = 0;
 };
 

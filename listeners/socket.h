@@ -1,5 +1,5 @@
-// ListeningSocket: a bound, listening socket. It belongs to an address, not to a listener: a reload may hand it from one
-// listener to another, with nobody turned away meanwhile.
+// ListeningSocket: a bound, listening socket. It belongs to an address, not to a listener: a reload may hand it from
+// one listener to another, with nobody turned away meanwhile.
 //
 // One owner (shared with the listener that accepts on it). Not thread-safe; the descriptor is closed with the object.
 #pragma once
