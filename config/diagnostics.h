@@ -32,7 +32,7 @@ struct Diagnostics {
   std::vector<Diagnostic> all;  // in the order of the files
   bool hasErrors() const;
   bool hasWarnings() const;
-  std::string text() const;     // a line each
+  std::string text() const;  // a line each
 };
 
 }  // namespace postern::config

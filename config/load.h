@@ -31,4 +31,8 @@ Surroundings ofThisProcess();
 
 Loaded load(const std::string& file, const Surroundings& surroundings = ofThisProcess());
 
+// The same of a text in memory, called `name` in diagnostics. It touches no file: includes, %{file:}% and file:/// are
+// errors there. For fuzzing and tests.
+Loaded loadText(const std::string& text, const std::string& name, const Surroundings& surroundings);
+
 }  // namespace postern::config

@@ -27,9 +27,10 @@ struct SniEntry {
 struct ListenerConfig {
   listeners::ListenerSettings listener;
   tls::Policy policy;
-  std::string acme;          // provider; "" when another source decides
-  std::string certificate;   // [certificate.<name>]; "" likewise
-  std::string decidedBy;     // the key that decided, "server.listener.imaps.tls.acme"; "default" when none (self-signed); "" without TLS
+  std::string acme;         // provider; "" when another source decides
+  std::string certificate;  // [certificate.<name>]; "" likewise
+  std::string decidedBy;  // the key that decided, "server.listener.imaps.tls.acme"; "default" when none (self-signed);
+                          // "" without TLS
   std::vector<SniEntry> sni;
   bool operator==(const ListenerConfig&) const = default;
 };
@@ -56,12 +57,12 @@ struct Settings {
   std::vector<ListenerConfig> listeners;  // in the order of their ids
   std::vector<acme::Provider> providers;  // likewise
   std::vector<StaticCertificate> certificates;
-  std::vector<mail::Account> accounts;    // none when directory.memory.disable
-  std::string maildir;                    // "" = local delivery and reading off
+  std::vector<mail::Account> accounts;  // none when directory.memory.disable
+  std::string maildir;                  // "" = local delivery and reading off
   std::string controlSocket;
-  int threads = 1;                        // global.thread-pool
+  int threads = 1;  // global.thread-pool
   LogSettings log;
-  std::vector<std::string> files;         // every file that was read: configuration, includes, file:, certificates, ca-file
+  std::vector<std::string> files;  // every file that was read: configuration, includes, file:, certificates, ca-file
   bool operator==(const Settings&) const = default;
 };
 

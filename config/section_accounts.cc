@@ -1,0 +1,100 @@
+// directory.memory: who may log in and whose mail is delivered here.
+#include <map>
+
+#include "base/text.h"
+#include "config/sections.h"
+
+namespace postern::config {
+namespace {
+
+class AccountReader {
+ public:
+  AccountReader(const Reader& reader, Settings& settings) : reader_(reader), settings_(settings) {}
+
+  void read(const Found& principal) {
+    mail::Account account;
+    const Found name = member(principal, "name"), secret = member(principal, "secret");
+    account.name = reader_.text(name);
+    checkName(principal, name, account.name);
+    account.secret = readSecret(principal, secret);
+    for (const Found& item : reader_.items(member(principal, "email"))) addEmail(item, account);
+    settings_.accounts.push_back(std::move(account));
+  }
+
+ private:
+  static Found member(const Found& principal, const std::string& name) {
+    const auto at = principal.node->members.find(name);
+    if (at == principal.node->members.end()) return {};
+    return {&at->second, principal.path / name};
+  }
+
+  void absent(const Found& principal, const Found& found, const std::string& key, const std::string& remedy) {
+    if (found && found.node->broken) return;
+    reader_.report().missing(principal.path / key, found ? found.node->place : principal.node->place, "required",
+                             remedy);
+  }
+
+  void checkName(const Found& principal, const Found& found, const std::string& name) {
+    if (!found || found.node->isOff())
+      return absent(principal, found, "name", "every account has a name to log in with");
+    if (!found.node->isText() || found.node->broken) return;
+    if (name.front() == '.' || name.find('/') != std::string::npos) {
+      reader_.error(found, "the name is also a folder: it has no / and no leading dot");
+    }
+    const auto first = names_.emplace(name, found.node->place);
+    if (!first.second)
+      reader_.error(found, "set twice; the first account of this name stands at " + placeText(first.first->second));
+  }
+
+  Secret readSecret(const Found& principal, const Found& found) {
+    if (!found || found.node->isOff()) {
+      absent(principal, found, "secret", "postern passwd makes a hash of a password");
+      return Secret();
+    }
+    if (!found.node->isText() || found.node->broken) return Secret();
+    const std::string& text = found.node->text;
+    constexpr std::string_view scheme = "file://";
+    if (!text.starts_with(scheme)) return Secret(text);
+    Files::Content content = reader_.files().read(text.substr(scheme.size()));
+    if (!content.text) {
+      reader_.error(found, "the file cannot be read: " + content.why, "check the path and who may read it");
+      return Secret();
+    }
+    if (!content.text->empty() && content.text->back() == '\n') content.text->pop_back();
+    if (content.text->empty()) reader_.error(found, "the file is empty");
+    return Secret(std::move(*content.text));
+  }
+
+  void addEmail(const Found& item, mail::Account& account) {
+    if (item.node->isText() && item.node->text.front() == '@') {
+      reader_.warning(item, "addresses for a whole domain are passed over", "list the addresses");
+      return;
+    }
+    const auto address = toMailAddress(*item.node);
+    if (!address) return;
+    const auto first = emails_.emplace(*address.value, item.node->place);
+    if (!first.second) {
+      reader_.error(item, "set twice; the first account with this address stands at " + placeText(first.first->second));
+    }
+    account.emails.push_back(*address.value);
+  }
+
+  const Reader& reader_;
+  Settings& settings_;
+  std::map<std::string, Place> names_, emails_;
+};
+
+}  // namespace
+
+void readAccounts(const Reader& reader, Settings& settings) {
+  if (reader.boolean(reader.find({"directory", "memory", "disable"}), false)) return;
+  AccountReader accounts(reader, settings);
+  for (const Found& principal : reader.items(reader.raw({"directory", "memory", "principals"}))) {
+    if (!principal.node->isTable()) continue;
+    Found at = principal;
+    at.path = {"directory", "memory", "principals", "[]"};
+    accounts.read(at);
+  }
+}
+
+}  // namespace postern::config

@@ -1,0 +1,36 @@
+// The parts of load() that fill Settings, one a section of the configuration. Each reads its keys and reports what is
+// wrong between them; types have been checked before.
+#pragma once
+
+#include "config/reader.h"
+#include "config/settings.h"
+
+namespace postern::config {
+
+void readServer(const Reader& reader, Settings& settings);        // server.*, global.*, control.*, storage.*
+void readProviders(const Reader& reader, Settings& settings);     // acme.*
+void readCertificates(const Reader& reader, Settings& settings);  // certificate.*
+void readAccounts(const Reader& reader, Settings& settings);      // directory.memory.*
+// server.listener.*; after those above, whose sections it refers to.
+void readListeners(const Reader& reader, Settings& settings);
+
+// The tls.* keys of one listener: mode, policy, source of the certificate. What the listener is (protocol, role) is
+// set.
+void readListenerTls(const Reader& reader, const Settings& settings, ListenerConfig& config);
+// Keys that name sections: tls.acme, tls.certificate, sni; of the server and of every listener, used or not.
+void checkReferences(const Reader& reader, const Settings& settings);
+// Names that a CA would refuse, of a listener whose certificate a provider is to get.
+void checkAcmeNames(const Reader& reader, const Settings& settings, const ListenerConfig& config);
+// As above, of one name for one provider (null: names no section).
+void checkAcmeName(const Reader& reader, const Found& found, const acme::Provider* provider);
+// Between listeners: addresses bound twice, listeners on a challenge port that cannot answer the CA.
+void checkBinds(const Reader& reader, const Settings& settings);
+
+// The names in a list key, normalised, each once; with where each stands.
+struct NamePlace {
+  std::string name;
+  Found found;
+};
+std::vector<NamePlace> readNames(const Reader& reader, const Found& list);
+
+}  // namespace postern::config
