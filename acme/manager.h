@@ -105,6 +105,8 @@ class Manager {
   // The deciding thread starts with start(), so that nothing is ordered before the listeners stand.
   void apply(const Plan& plan);
   void start();
+  // Decides again at once: the clock was set. It would be noticed within a minute anyhow.
+  void wake();
 
   // The self-signed or pending side of a certificate: the key of its pending order, for the bootstrap certificate. Null
   // when the cache cannot keep one.

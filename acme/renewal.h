@@ -1,9 +1,11 @@
-// The renewal decision: facts in, time and reason out. Pure; the contract's "Renewal time" to the letter.
+// The renewal decision: facts in, time and reason out. Pure; the contract's "Renewal time" to the letter, and what a
+// failure means for the next attempt.
 #pragma once
 
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <string>
 
 #include "acme/manager.h"
 #include "acme/storage.h"
@@ -20,18 +22,27 @@ struct Renewal {
   RenewReason reason;
 };
 
-// When a certificate is to be renewed: the earliest of the applicable rules.
+// When a certificate is to be renewed: the earliest of the applicable rules, each with its floor after the last issue.
 Renewal renewalTime(const CertificateFacts& facts, std::optional<std::chrono::seconds> renewBefore,
                     std::optional<Time> lastIssued);
 
 // By how much `renewBefore` is cut for this lifetime; zero when it is not.
 Duration renewBeforeCut(const CertificateFacts& facts, std::optional<std::chrono::seconds> renewBefore);
 
+// Network: the CA was not reached, or is in trouble itself. RateLimit: it told us to wait. Validation: it could not
+// validate a name, which costs one of the few failures it allows. Refused: only a person can mend it. Storage: ours.
 enum class FailureClass { Network, RateLimit, Validation, Refused, Storage };
 FailureClass classOf(const Problem& problem);
 
 // The time before which the next attempt must not be made, after `failures` failures in a row (>= 1) of which the last
 // is `problem` at `now`. `jitter` in [0,1).
 Time nextAttempt(const Problem& problem, int failures, std::optional<Time> retryAfter, Time now, double jitter);
+
+// The same for a certificate that has a predecessor: what the CA did not ask for itself never waits longer than a tenth
+// of the lifetime, nor beyond a twentieth of it before expiry.
+Time boundedByExpiry(Time next, const CertificateFacts& facts, Time now);
+
+// What a person can do about a problem, in one sentence; "" when waiting is all.
+std::string remedyFor(const Problem& problem);
 
 }  // namespace postern::acme

@@ -1,6 +1,13 @@
 // Storage: the cache directory of contract section 4. Accounts, keys, orders under way and generations of certificates,
 // each on disk, synced, before it is acted upon.
 //
+//   <cache>/lock                                                        flock, with the holder's process id
+//   <cache>/<directory host>-<8 hex of SHA-256 of the URL>/
+//     directory.json                                                    the directory's meta object as last seen
+//     accounts/<key thumbprint>/{privkey.pem,account.json}
+//     certificates/<16 hex of SHA-256 of the sorted names, joined by line feeds>/<primary name>/<key type>/
+//                                                                       acme/certificate_folder.h
+//
 // One Storage per cache path and process: the constructor takes the flock of the folder. Any thread may call anything
 // here; calls for one certificate are made by one order at a time. Failures to write throw Error "postern:storage".
 // What cannot be read is set aside with a warning and treated as absent, never an end of renewals.
@@ -9,12 +16,14 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "acme/certificate_folder.h"
 #include "acme/error.h"
-#include "acme/journal.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/secret.h"
@@ -22,7 +31,8 @@
 
 namespace postern::acme {
 
-// Another process holds the cache's lock, or the folder cannot be made or written: what() names path, owner, mode, remedy.
+// Another process holds the cache's lock, or the folder cannot be made or written: what() names path, owner, mode,
+// remedy.
 struct StorageUnavailable : std::runtime_error {
   using runtime_error::runtime_error;
 };
@@ -33,25 +43,14 @@ struct Account {
   std::vector<std::string> contact;
 };
 
-// Attempts at one certificate, remembered across restarts (pitfall 27).
-struct AttemptHistory {
-  int failures = 0;                        // in a row
-  std::optional<Time> lastAttempt;
-  std::optional<Time> lastIssued;
-  std::optional<Time> notBefore;           // no attempt before: back-off or Retry-After
-  std::optional<Problem> lastError;
-  std::optional<Time> lastErrorAt;
-  bool operator==(const AttemptHistory&) const = default;
-};
-
-// What belongs to one certificate of one directory: its generations, its pending order and its history.
-class CertificateFolder;
-
 class Storage {
  public:
-  // Creates the folder (0700) where it is missing and takes its lock. Throws StorageUnavailable.
+  // Creates the folder (0700) where it is missing, takes its lock and removes what a crash left half written. Throws
+  // StorageUnavailable.
   Storage(std::filesystem::path cache, Log& log);
   ~Storage();
+  Storage(const Storage&) = delete;
+  Storage& operator=(const Storage&) = delete;
 
   const std::filesystem::path& path() const { return cache_; }
 
@@ -72,40 +71,24 @@ class Storage {
 
   // Every readable certificate of every directory and generation of this cache, for bestMeanwhile().
   std::vector<tls::CertifiedKeyRef> everything() const;
+  // The same with the name of the directory's folder before each.
+  std::vector<std::pair<std::string, tls::CertifiedKeyRef>> everythingByDirectory() const;
 
  private:
-  std::filesystem::path cache_;
+  void takeLock();
+  void removeLeftovers() const;
+  std::filesystem::path directoryFolder(const std::string& directoryUrl) const;
+
+  const std::filesystem::path cache_;
   Log& log_;
   int lock_ = -1;
+  mutable std::mutex mutex_;
+  std::map<std::filesystem::path, std::weak_ptr<CertificateFolder>> folders_;  // one object for each, so one mutex
 };
 
-class CertificateFolder : public Journal {
- public:
-  CertificateFolder(std::filesystem::path path, Log& log);
-
-  // The newest generation that is whole and fits; a damaged one is passed over with a warning. Null when none.
-  tls::CertifiedKeyRef load() const;
-  // Key, chain and metadata become the current generation together; the oldest beyond three goes; the pending order and
-  // its key are forgotten.
-  void store(const tls::CertifiedKey& certificate, const Json& metadata);
-
-  // The key of the order under way, made and kept on first use: before the CSR and, for the self-signed certificate,
-  // before there is an order.
-  tls::KeyPtr pendingKey(tls::KeyType type);
-
-  // Journal: the order under way.
-  std::optional<std::string> pendingOrder() const override;
-  void rememberOrder(const std::string& orderUrl) override;
-  void forgetOrder() override;
-
-  AttemptHistory history() const;
-  void saveHistory(const AttemptHistory& history);
-
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-  Log& log_;
-};
+// "<directory host>-<8 hex of SHA-256 of the URL>"
+std::string directoryFolderName(const std::string& directoryUrl);
+// 16 hex of SHA-256 of the sorted names without doubles, joined by "\n"
+std::string nameSetHash(std::vector<std::string> names);
 
 }  // namespace postern::acme

@@ -1,0 +1,298 @@
+#include "acme/certificate_folder.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <utility>
+
+#include "acme/cache_file.h"
+#include "base/atomic_file.h"
+
+namespace postern::acme {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t generationsKept = 3;
+
+// The number that a generation's name begins with; 0 when it is none. `whole`: nothing may follow it.
+long numberOf(const fs::path& name, bool whole) {
+  const std::string text = name.string();
+  long number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || number <= 0) return 0;
+  return whole && end != text.data() + text.size() ? 0 : number;
+}
+
+tls::CertifiedKeyRef readGeneration(const fs::path& folder) {
+  auto key = readFile(folder / "privkey.pem");
+  if (!key) throw tls::Error("privkey.pem is missing");
+  const auto chain = readFile(folder / "fullchain.pem");
+  if (!chain) throw tls::Error("fullchain.pem is missing");
+  return tls::CertifiedKey::fromPem(*chain, Secret(std::move(*key)));
+}
+
+std::vector<fs::path> namesIn(const fs::path& folder) {
+  std::vector<fs::path> names;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    names.push_back(entry->path().filename());
+  }
+  return names;
+}
+
+// A folder beside the generations that is renamed once it is whole, or removed.
+class UnfinishedFolder {
+ public:
+  explicit UnfinishedFolder(const fs::path& beside) {
+    std::string name = (beside / ".new.XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr || chmod(name.c_str(), 0700) != 0) {
+      const int error = errno;
+      throw SystemError("cannot create a folder in " + beside.string(), error);
+    }
+    path_ = name;
+  }
+  UnfinishedFolder(const UnfinishedFolder&) = delete;
+  UnfinishedFolder& operator=(const UnfinishedFolder&) = delete;
+  ~UnfinishedFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) fs::remove_all(path_, ignored);
+  }
+  const fs::path& path() const { return path_; }
+  void becomes(const fs::path& path) {
+    fsyncDirectory(path_);
+    renameDurably(path_, path);
+    path_.clear();
+  }
+
+ private:
+  fs::path path_;
+};
+
+Json toJson(const Problem& problem) {
+  Json json;
+  json["type"] = problem.type;
+  json["detail"] = problem.detail;
+  json["name"] = problem.name;
+  json["status"] = problem.status;
+  Json::Array subproblems;
+  for (const auto& each : problem.subproblems) subproblems.push_back(toJson(each));
+  json["subproblems"] = std::move(subproblems);
+  return json;
+}
+
+Problem problemFrom(const Json& json) {
+  Problem problem;
+  problem.type = json["type"].string();
+  problem.detail = json["detail"].string();
+  problem.name = json["name"].string();
+  problem.status = static_cast<int>(json["status"].integer());
+  for (const auto& each : json["subproblems"].array()) problem.subproblems.push_back(problemFrom(each));
+  return problem;
+}
+
+Json toJson(const std::optional<Time>& time) {
+  return time ? Json(rfc3339(*time)) : Json();
+}
+std::optional<Time> timeFrom(const Json& json) {
+  return parseRfc3339(json.string());
+}
+int countFrom(const Json& json) {
+  return static_cast<int>(std::clamp<std::int64_t>(json.integer(), 0, 1'000'000));
+}
+
+}  // namespace
+
+CertificateFolder::CertificateFolder(fs::path path, Log& log) : path_(std::move(path)), log_(log) {}
+
+std::vector<long> CertificateFolder::generations() const {
+  std::vector<long> numbers;
+  for (const auto& name : namesIn(path_ / "generations")) {
+    if (const long number = numberOf(name, true)) numbers.push_back(number);
+  }
+  std::sort(numbers.rbegin(), numbers.rend());
+  return numbers;
+}
+
+fs::path CertificateFolder::generation(long number) const {
+  return path_ / "generations" / std::to_string(number);
+}
+
+long CertificateFolder::highestNumber() const {
+  // Those set aside count: a number is never used twice.
+  long highest = 0;
+  for (const auto& name : namesIn(path_ / "generations")) highest = std::max(highest, numberOf(name, false));
+  return highest;
+}
+
+tls::CertifiedKeyRef CertificateFolder::load() const {
+  std::lock_guard lock(mutex_);
+  for (const long number : generations()) {
+    tls::CertifiedKeyRef found;
+    try {
+      found = readGeneration(generation(number));
+    } catch (const SystemError& error) {
+      if (passing(error)) {
+        log_.warn("acme.cache.unreadable", {{"path", generation(number).string()}, {"error", error.what()}});
+      } else {
+        setAside(generation(number), error.what(), log_);
+      }
+      continue;
+    } catch (const tls::Error& error) {
+      setAside(generation(number), error.what(), log_);
+      continue;
+    }
+    pointTo(number);
+    try {
+      // A crash between the new generation and the end of its order: the order has nothing more to give.
+      const auto pending = readFile(path_ / "pending-key.pem");
+      if (pending && EVP_PKEY_eq(tls::keyFromPem(Secret(*pending)).get(), found->key()) == 1) forgetPending();
+    } catch (const SystemError&) {
+    } catch (const tls::Error&) {
+      // Whoever needs the pending key finds out, and sets it aside.
+    }
+    return found;
+  }
+  return nullptr;
+}
+
+std::vector<tls::CertifiedKeyRef> CertificateFolder::loadAll() const {
+  std::lock_guard lock(mutex_);
+  std::vector<tls::CertifiedKeyRef> all;
+  for (const long number : generations()) {
+    try {
+      all.push_back(readGeneration(generation(number)));
+    } catch (const SystemError&) {
+    } catch (const tls::Error&) {
+      // load() warns about it and sets it aside where it matters.
+    }
+  }
+  return all;
+}
+
+void CertificateFolder::store(const tls::CertifiedKey& certificate, const Json& metadata) {
+  std::lock_guard lock(mutex_);
+  const long number = highestNumber() + 1;
+  storing([&] {
+    createDirectories(path_ / "generations", 0700);
+    UnfinishedFolder next(path_ / "generations");
+    writeNewFile(next.path() / "privkey.pem", tls::keyToPem(certificate.key()).reveal(), 0600);
+    writeNewFile(next.path() / "fullchain.pem", certificate.chainPem(), 0600);
+    writeNewFile(next.path() / "metadata.json", metadata.pretty(), 0600);
+    next.becomes(generation(number));
+  });
+  // From here the certificate is safe, and load() finds it. What fails now is a warning: an error would be counted as a
+  // failed order, and the next one would buy the same again.
+  pointTo(number);
+  forgetPending();
+  prune();
+}
+
+void CertificateFolder::pointTo(long number) const {
+  const fs::path link = path_ / "current";
+  const fs::path target = fs::path("generations") / std::to_string(number);
+  std::error_code error;
+  if (fs::read_symlink(link, error) == target) return;
+  if (const auto found = fs::symlink_status(link, error); fs::exists(found) && !fs::is_symlink(found)) {
+    setAside(link, "it is not a link", log_);
+  }
+  try {
+    flipLink(link, target);
+  } catch (const SystemError& failed) {
+    log_.warn("acme.cache.unwritable", {{"path", link.string()}, {"error", failed.what()}});
+  }
+}
+
+void CertificateFolder::forgetPending() const {
+  try {
+    removeCacheFile(path_ / "pending-order.json");
+    removeCacheFile(path_ / "pending-key.pem");
+  } catch (const Error& error) {
+    log_.warn("acme.cache.unwritable", {{"path", path_.string()}, {"error", error.problem.detail}});
+  }
+}
+
+void CertificateFolder::prune() const {
+  const auto numbers = generations();
+  std::error_code error;
+  for (std::size_t i = generationsKept; i < numbers.size(); ++i) {
+    // Out of the way first: a crash in the middle of removing must not leave half a generation.
+    const fs::path old = path_ / "generations" / (".old." + std::to_string(numbers[i]));
+    fs::rename(generation(numbers[i]), old, error);
+    if (!error) fs::remove_all(old, error);
+    if (error) {
+      log_.warn("acme.cache.unwritable", {{"path", generation(numbers[i]).string()}, {"error", error.message()}});
+    }
+  }
+}
+
+tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type) {
+  std::lock_guard lock(mutex_);
+  const fs::path file = path_ / "pending-key.pem";
+  if (auto pem = readOrSetAside(file, log_)) {
+    try {
+      return tls::keyFromPem(Secret(std::move(*pem)));
+    } catch (const tls::Error& error) {
+      setAside(file, error.what(), log_);
+    }
+  }
+  // An order that was finalized with the lost key can only give a certificate nobody can use.
+  removeCacheFile(path_ / "pending-order.json");
+  tls::KeyPtr key = tls::generateKey(type);
+  writeCacheFile(file, tls::keyToPem(key.get()).reveal());
+  return key;
+}
+
+std::optional<std::string> CertificateFolder::pendingOrder() const {
+  std::lock_guard lock(mutex_);
+  const std::string url = readJsonOrSetAside(path_ / "pending-order.json", log_)["url"].string();
+  return url.empty() ? std::nullopt : std::optional(url);
+}
+
+void CertificateFolder::rememberOrder(const std::string& orderUrl) {
+  std::lock_guard lock(mutex_);
+  Json json;
+  json["url"] = orderUrl;
+  writeCacheFile(path_ / "pending-order.json", json.pretty());
+}
+
+void CertificateFolder::forgetOrder() {
+  std::lock_guard lock(mutex_);
+  removeCacheFile(path_ / "pending-order.json");
+}
+
+AttemptHistory CertificateFolder::history() const {
+  std::lock_guard lock(mutex_);
+  const Json json = readJsonOrSetAside(path_ / "history.json", log_);
+  AttemptHistory history;
+  history.failures = countFrom(json["failures"]);
+  history.alike = countFrom(json["alike"]);
+  history.validations = countFrom(json["validations"]);
+  history.lastAttempt = timeFrom(json["last_attempt"]);
+  history.lastIssued = timeFrom(json["last_issued"]);
+  history.notBefore = timeFrom(json["not_before"]);
+  if (json["last_error"].isObject()) history.lastError = problemFrom(json["last_error"]);
+  history.lastErrorAt = timeFrom(json["last_error_at"]);
+  history.configuration = json["configuration"].string();
+  return history;
+}
+
+void CertificateFolder::saveHistory(const AttemptHistory& history) {
+  std::lock_guard lock(mutex_);
+  Json json;
+  json["failures"] = history.failures;
+  json["alike"] = history.alike;
+  json["validations"] = history.validations;
+  json["last_attempt"] = toJson(history.lastAttempt);
+  json["last_issued"] = toJson(history.lastIssued);
+  json["not_before"] = toJson(history.notBefore);
+  json["last_error"] = history.lastError ? toJson(*history.lastError) : Json();
+  json["last_error_at"] = toJson(history.lastErrorAt);
+  json["configuration"] = history.configuration;
+  writeCacheFile(path_ / "history.json", json.pretty());
+}
+
+}  // namespace postern::acme

@@ -1,0 +1,184 @@
+#include "acme/manager.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "acme/manager_impl.h"
+#include "base/text.h"
+
+namespace postern::acme {
+
+namespace fs = std::filesystem;
+
+std::string_view nameOf(CertificateState state) {
+  switch (state) {
+    case CertificateState::Pending: return "pending";
+    case CertificateState::Issuing: return "issuing";
+    case CertificateState::Valid: return "valid";
+    case CertificateState::Failing: return "failing";
+    case CertificateState::Expired: return "expired";
+  }
+  return "";
+}
+
+std::string_view nameOf(RenewReason reason) {
+  switch (reason) {
+    case RenewReason::Lifetime: return "lifetime";
+    case RenewReason::RenewBefore: return "renew-before";
+    case RenewReason::Ari: return "ari";
+    case RenewReason::Expiry: return "expiry";
+    case RenewReason::Forced: return "forced";
+  }
+  return "";
+}
+
+Manager::Manager(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
+Manager::~Manager() = default;
+void Manager::prepare(const Plan& plan) {
+  impl_->prepare(plan);
+}
+void Manager::apply(const Plan& plan) {
+  impl_->apply(plan);
+}
+void Manager::start() {
+  impl_->start();
+}
+void Manager::wake() {
+  impl_->wake();
+}
+tls::KeyPtr Manager::pendingKey(const tls::CertificateId& id) {
+  return impl_->pendingKey(id);
+}
+std::vector<std::pair<std::string, tls::CertifiedKeyRef>> Manager::cached() const {
+  return impl_->cached();
+}
+RenewAnswer Manager::renew(const RenewRequest& request) {
+  return impl_->renew(request);
+}
+bool Manager::waitFor(const std::vector<tls::CertificateId>& ids, std::stop_token stop) {
+  return impl_->waitFor(ids, std::move(stop));
+}
+Status Manager::status() const {
+  return impl_->status();
+}
+
+tls::KeyPtr Manager::Impl::pendingKey(const tls::CertificateId& id) {
+  CareRef care;
+  {
+    std::lock_guard lock(mutex_);
+    care = find(id);
+  }
+  if (!care) return nullptr;
+  try {
+    return care->folder().pendingKey(tls::KeyType::EcdsaP256);
+  } catch (const Error& error) {
+    parts_.log.warn("acme.cache.unwritable",
+                    {{"path", care->folder().path().string()}, {"error", error.problem.detail}});
+    return nullptr;
+  }
+}
+
+std::vector<std::pair<std::string, tls::CertifiedKeyRef>> Manager::Impl::cached() const {
+  std::map<fs::path, StorageRef> caches;
+  {
+    std::lock_guard lock(caches_);
+    caches = opened_;
+  }
+  std::vector<Section> sections;
+  {
+    std::lock_guard lock(mutex_);
+    sections = sections_;
+  }
+  std::vector<std::pair<std::string, tls::CertifiedKeyRef>> all;
+  for (const auto& [path, storage] : caches) {
+    for (auto& [folder, certificate] : storage->everythingByDirectory()) {
+      // What a section got from another directory before (its CA's staging, say) is the section's all the same.
+      const Section* found = nullptr;
+      for (const auto& section : sections) {
+        if (section.key.second != path) continue;
+        const bool exact = directoryFolderName(section.key.first) == folder;
+        if (exact || found == nullptr) found = &section;
+        if (exact) break;
+      }
+      if (found != nullptr) all.emplace_back("acme:" + found->provider.name, std::move(certificate));
+    }
+  }
+  return all;
+}
+
+RenewAnswer Manager::Impl::renew(const RenewRequest& request) {
+  RenewAnswer answer;
+  {
+    std::lock_guard lock(mutex_);
+    const Time now = parts_.clock.now();
+    for (const auto& [key, care] : cares_) {
+      const auto& names = key.second;
+      const bool named =
+          request.names.empty() || std::any_of(request.names.begin(), request.names.end(), [&](const auto& name) {
+            return std::binary_search(names.begin(), names.end(), lower(name));
+          });
+      if (!named) continue;
+      const auto sections = care->sections();
+      const bool asked = std::any_of(sections.begin(), sections.end(), [&](const auto& section) {
+        return request.provider.empty() || section.provider == request.provider;
+      });
+      if (!asked) continue;
+      std::string words = "ordered";
+      bool ordered = true;
+      if (care->running()) {
+        words = "already under way";
+      } else if (request.force || care->failing() || care->dueAt(now) <= now) {
+        care->orderNow(now, request.force);
+      } else {
+        ordered = false;
+        words = "not due before " + rfc3339(care->dueAt(now));
+      }
+      for (const auto& section : sections) {
+        if (!request.provider.empty() && section.provider != request.provider) continue;
+        answer.certificates.push_back({section.id, ordered, words});
+      }
+    }
+  }
+  wake();
+  return answer;
+}
+
+bool Manager::Impl::waitFor(const std::vector<tls::CertificateId>& ids, std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  bool good = true;
+  for (const auto& id : ids) {
+    const bool over = ended_.wait(lock, stop, [&] {
+      const auto care = find(id);
+      if (closing_ || care == nullptr) return true;
+      const Time now = parts_.clock.now();
+      return !care->running() && care->nextAttempt(now) > now;
+    });
+    const auto care = find(id);
+    if (!over || closing_ || care == nullptr) return false;
+    good = good && care->lastAttempt.value_or(care->state(parts_.clock.now()) == CertificateState::Valid);
+  }
+  return good;
+}
+
+Status Manager::Impl::status() const {
+  Status status;
+  const auto served = parts_.store.current();
+  std::lock_guard lock(mutex_);
+  const Time now = parts_.clock.now();
+  for (const auto& [key, care] : cares_) {
+    for (const auto& section : care->sections()) {
+      auto one = care->status(section, now);
+      one.certificate = served->find(section.id);
+      status.certificates.push_back(std::move(one));
+    }
+  }
+  for (const auto& section : sections_) {
+    auto one = section.care->status();
+    one.name = section.provider.name;
+    one.directory = section.provider.directory;
+    status.providers.push_back(std::move(one));
+  }
+  return status;
+}
+
+}  // namespace postern::acme
