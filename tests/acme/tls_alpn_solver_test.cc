@@ -1,0 +1,50 @@
+#include "acme/tls_alpn_solver.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/fake_ca_crypto.h"
+#include "tests/support/fake_clock.h"
+
+namespace postern::acme {
+namespace {
+
+struct TlsAlpnSolverTest : ::testing::Test {
+  testing::FakeClock clock;
+  tls::AlpnChallenges challenges;
+  TlsAlpnSolver solver{challenges, clock};
+};
+
+TEST_F(TlsAlpnSolverTest, ShowsACertificateForTheNameWithTheDigestOfTheKeyAuthorization) {
+  auto presented = solver.present("mail.example.org", "token.print");
+  tls::CertifiedKeyRef shown = challenges.find("mail.example.org");
+  ASSERT_TRUE(shown);
+  EXPECT_EQ(shown->names(), std::vector<std::string>{"mail.example.org"});
+  EXPECT_EQ(test::acmeIdentifier(shown->leaf()), test::sha256("token.print"));
+  EXPECT_TRUE(shown->validAt(clock.now()));
+}
+
+TEST_F(TlsAlpnSolverTest, TakesItDownWhenItsOwnerLetsGo) {
+  auto presented = solver.present("mail.example.org", "token.print");
+  presented.reset();
+  EXPECT_FALSE(challenges.find("mail.example.org"));
+}
+
+TEST_F(TlsAlpnSolverTest, AnswersForAnAddressUnderItsReverseName) {
+  auto presented = solver.present("192.0.2.1", "token.print");
+  EXPECT_TRUE(challenges.find("1.2.0.192.in-addr.arpa"));
+}
+
+TEST_F(TlsAlpnSolverTest, LeavesTheAnswerOfAnotherOrderForTheSameNameUp) {
+  auto first = solver.present("mail.example.org", "token1.print");
+  auto second = solver.present("mail.example.org", "token2.print");
+  second.reset();
+  ASSERT_TRUE(challenges.find("mail.example.org"));
+  EXPECT_EQ(test::acmeIdentifier(challenges.find("mail.example.org")->leaf()), test::sha256("token1.print"));
+}
+
+TEST_F(TlsAlpnSolverTest, IsTheSolverOfTlsAlpn01) {
+  EXPECT_EQ(solver.type(), ChallengeType::TlsAlpn01);
+}
+
+}  // namespace
+}  // namespace postern::acme
