@@ -69,7 +69,9 @@ tls::SslPtr clientFor(SSL_CTX* context, const ClientOptions& options) {
   tls::SslPtr ssl(SSL_new(context));
   require(ssl != nullptr, "connection");
   if (!options.serverName.empty()) {
-    require(SSL_set_tlsext_host_name(ssl.get(), const_cast<char*>(options.serverName.c_str())) == 1, "server name");
+    std::string name = options.serverName;
+    require(SSL_ctrl(ssl.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name.data()) == 1,
+            "server name");
     if (options.trusted != nullptr) require(SSL_set1_host(ssl.get(), options.serverName.c_str()) == 1, "server name");
   }
   std::string wire;
@@ -164,13 +166,18 @@ std::string Handshake::serverToClient(std::string_view bytes) {
   return readAll(client.get());
 }
 
+void closeAndFree(SSL* ssl) {
+  SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  SSL_free(ssl);
+}
+
 Handshake shakeHands(tls::SslPtr server, const ClientOptions& options) {
   require(server != nullptr, "the server's SSL");
   Handshake done;
   Seen seen;
   done.clientContext = clientContext(options);
-  done.client = clientFor(done.clientContext.get(), options);
-  done.server = std::move(server);
+  done.client.reset(clientFor(done.clientContext.get(), options).release());
+  done.server.reset(server.release());
   SSL* client = done.client.get();
   SSL_set_ex_data(client, seenIndex(), &seen);
   connect(client, done.server.get());
@@ -193,6 +200,9 @@ Handshake shakeHands(tls::SslPtr server, const ClientOptions& options) {
   if (seen.alert != 0) done.alert = alertName(seen.alert);
   done.tickets = seen.tickets;
   done.session = std::move(seen.session);
+  // TLS 1.2 does not call back for a ticket that came while resuming.
+  if (done.completed && !done.session && SSL_version(client) == TLS1_2_VERSION)
+    done.session.reset(SSL_get1_session(client));
   if (done.session) {
     const unsigned char* ticket = nullptr;
     SSL_SESSION_get0_ticket(done.session.get(), &ticket, &done.ticketSize);

@@ -14,6 +14,10 @@ namespace postern::testing {
 
 using SessionPtr = tls::Owned<SSL_SESSION, SSL_SESSION_free>;
 
+// Frees as after an orderly goodbye: OpenSSL forbids resuming the session of a connection that just vanished.
+void closeAndFree(SSL* ssl);
+using ClosingSslPtr = tls::Owned<SSL, closeAndFree>;
+
 struct ClientOptions {
   std::string serverName;          // "": no SNI
   std::vector<std::string> alpn;   // empty: no ALPN
@@ -40,7 +44,7 @@ struct Handshake {
   std::size_t ticketSize = 0;    // of the last
   SessionPtr session;            // the last, ready to resume; null without
   tls::SslCtxPtr clientContext;  // declared before what uses it
-  tls::SslPtr client, server;    // still connected
+  ClosingSslPtr client, server;  // still connected
 
   // Sends `bytes` from the client and returns what the server read.
   std::string clientToServer(std::string_view bytes);
