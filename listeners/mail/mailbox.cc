@@ -105,14 +105,18 @@ std::optional<std::uint64_t> measure(const std::filesystem::path& path) {
   return counter.size();
 }
 
-// What a program that died left in tmp/ may go after 36 hours, as Maildir says.
+// What a program that died left in tmp/ may go after 36 hours, as Maildir says: files, and folders whose removal it
+// began.
 void sweepTemporary(const std::filesystem::path& folder) {
   const auto limit = std::time(nullptr) - 36 * 60 * 60;
   std::error_code ignored;  // a sweep that fails harms nobody
   for (const auto& entry : std::filesystem::directory_iterator(folder / "tmp", ignored)) {
     struct stat status {};
-    if (lstat(entry.path().c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
-    if (std::max(status.st_atim.tv_sec, status.st_mtim.tv_sec) < limit) unlink(entry.path().c_str());
+    if (lstat(entry.path().c_str(), &status) != 0) continue;
+    if (std::max(status.st_atim.tv_sec, status.st_mtim.tv_sec) >= limit) continue;
+    if (S_ISREG(status.st_mode)) unlink(entry.path().c_str());
+    const bool removed = entry.path().filename().string().starts_with("removed-");
+    if (S_ISDIR(status.st_mode) && removed) std::filesystem::remove_all(entry.path(), ignored);
   }
 }
 

@@ -234,9 +234,13 @@ TEST_F(MailboxTest, SweepsOnlyWhatIsOldOutOfTmp) {
   opened();
   support::write(folder_ / "tmp" / "old", "x");
   support::write(folder_ / "tmp" / "young", "x");
+  std::filesystem::create_directories(folder_ / "tmp" / "removed-x" / "cur");
   const timespec times[2] = {{1000, 0}, {1000, 0}};
-  ASSERT_EQ(utimensat(0, (folder_ / "tmp" / "old").c_str(), times, 0), 0);
+  for (const char* name : {"old", "removed-x"}) {
+    ASSERT_EQ(utimensat(0, (folder_ / "tmp" / name).c_str(), times, 0), 0);
+  }
   opened();
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "tmp" / "removed-x"));
   EXPECT_FALSE(std::filesystem::exists(folder_ / "tmp" / "old"));
   EXPECT_TRUE(std::filesystem::exists(folder_ / "tmp" / "young"));
 }
