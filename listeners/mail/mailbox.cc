@@ -110,13 +110,18 @@ std::optional<std::uint64_t> measure(const std::filesystem::path& path) {
 void sweepTemporary(const std::filesystem::path& folder) {
   const auto limit = std::time(nullptr) - 36 * 60 * 60;
   std::error_code ignored;  // a sweep that fails harms nobody
-  for (const auto& entry : std::filesystem::directory_iterator(folder / "tmp", ignored)) {
+  std::vector<std::filesystem::path> left;
+  for (std::filesystem::directory_iterator at(folder / "tmp", ignored), end; !ignored && at != end;
+       at.increment(ignored)) {
+    left.push_back(at->path());
+  }
+  for (const auto& path : left) {
     struct stat status {};
-    if (lstat(entry.path().c_str(), &status) != 0) continue;
+    if (lstat(path.c_str(), &status) != 0) continue;
     if (std::max(status.st_atim.tv_sec, status.st_mtim.tv_sec) >= limit) continue;
-    if (S_ISREG(status.st_mode)) unlink(entry.path().c_str());
-    const bool removed = entry.path().filename().string().starts_with("removed-");
-    if (S_ISDIR(status.st_mode) && removed) std::filesystem::remove_all(entry.path(), ignored);
+    if (S_ISREG(status.st_mode)) unlink(path.c_str());
+    const bool removed = path.filename().string().starts_with("removed-");
+    if (S_ISDIR(status.st_mode) && removed) std::filesystem::remove_all(path, ignored);
   }
 }
 
