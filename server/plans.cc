@@ -1,0 +1,211 @@
+#include "server/plans.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/text.h"
+
+namespace postern::server {
+
+namespace {
+
+using config::ListenerConfig;
+using config::Settings;
+
+const acme::Provider* providerOf(const std::string& name, const Settings& settings) {
+  auto found = std::find_if(settings.providers.begin(), settings.providers.end(),
+                            [&](const acme::Provider& provider) { return provider.name == name; });
+  return found == settings.providers.end() ? nullptr : &*found;
+}
+
+bool usesAcme(const ListenerConfig& listener) {
+  return listener.listener.tls != listeners::TlsMode::Off && !listener.acme.empty();
+}
+
+std::vector<std::string> alpnOf(listeners::Protocol protocol) {
+  switch (protocol) {
+    case listeners::Protocol::Smtp: return {"smtp", "esmtp", "submission"};
+    case listeners::Protocol::Imap: return {"imap"};
+    case listeners::Protocol::Http: return {"http/1.1"};
+    case listeners::Protocol::ChallengeOnly: return {};
+  }
+  return {};
+}
+
+// `[::]`, or `0.0.0.0` where the kernel has no IPv6.
+std::string anyAddress() {
+  int probe = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (probe < 0) return "0.0.0.0";
+  ::close(probe);
+  return "::";
+}
+
+bool boundTo(const ListenerConfig& listener, int port) {
+  return std::any_of(listener.listener.bind.begin(), listener.listener.bind.end(),
+                     [&](const listeners::Address& address) { return address.port == port; });
+}
+
+listeners::Address challengeAddress(const acme::Provider& provider) {
+  std::string host = provider.challengeBind.empty() ? anyAddress() : provider.challengeBind;
+  return {host, static_cast<std::uint16_t>(provider.port)};
+}
+
+bool wants(const acme::Plan& plan, const std::string& provider) {
+  return std::any_of(plan.certificates.begin(), plan.certificates.end(),
+                     [&](const acme::Wanted& wanted) { return wanted.provider == provider; });
+}
+
+config::Place placeOf(const config::Loaded& loaded, const std::string& key) {
+  auto found = loaded.places.find(key);
+  return found == loaded.places.end() ? config::Place{} : found->second;
+}
+
+void warnAbout(const tls::CertifiedKey& pair, const std::string& name, const config::Loaded& loaded, Time now,
+               config::Diagnostics& diagnostics) {
+  const std::string key = "certificate." + name;
+  if (!pair.validAt(now)) {
+    diagnostics.all.push_back({config::Severity::Warning, placeOf(loaded, "certificate/" + name), key, "",
+                               now < pair.notBefore()
+                                   ? "the certificate is not valid before " + rfc3339(pair.notBefore())
+                                   : "the certificate expired at " + rfc3339(pair.notAfter()),
+                               "replace it; it is served meanwhile"});
+  }
+  for (const auto& listener : loaded.settings->listeners) {
+    if (listener.certificate != name || listener.listener.tls == listeners::TlsMode::Off) continue;
+    const std::string& primary = listener.listener.hostnames.front();
+    if (pair.covers(primary)) continue;
+    diagnostics.all.push_back({config::Severity::Warning, placeOf(loaded, "certificate/" + name), key, "",
+                               "the certificate does not cover " + primary + ", the hostname of listener " +
+                                   listener.listener.id + "; it covers " + joined(pair.names(), ", "),
+                               "use a certificate for that name, or set the listener's hostname"});
+  }
+}
+
+}  // namespace
+
+acme::Plan acmePlan(const Settings& settings) {
+  acme::Plan plan{settings.providers, {}};
+  std::set<tls::CertificateId> seen;
+  auto want = [&](const std::string& provider, const std::vector<std::string>& names) {
+    if (seen.insert(tls::acmeCertificate(provider, names)).second) plan.certificates.push_back({provider, names});
+  };
+  for (const auto& listener : settings.listeners) {
+    if (usesAcme(listener)) want(listener.acme, listener.listener.hostnames);
+  }
+  for (const auto& provider : settings.providers) {
+    for (const auto& names : provider.domains) want(provider.name, names);
+  }
+  return plan;
+}
+
+bool answersChallenges(const ListenerConfig& listener, const Settings& settings) {
+  return listener.listener.tls == listeners::TlsMode::Implicit &&
+         std::any_of(settings.providers.begin(), settings.providers.end(),
+                     [&](const acme::Provider& provider) { return boundTo(listener, provider.port); });
+}
+
+tls::ServingPlan servingPlan(const ListenerConfig& listener, const Settings& settings) {
+  tls::ServingPlan plan;
+  plan.listener = listener.listener.id;
+  plan.policy = listener.policy;
+  plan.alpn = alpnOf(listener.listener.protocol);
+  plan.hostnames = listener.listener.hostnames;
+  if (!listener.acme.empty()) {
+    plan.own = tls::acmeCertificate(listener.acme, listener.listener.hostnames);
+    if (const auto* provider = providerOf(listener.acme, settings)) {
+      for (const auto& names : provider->domains) plan.domains.push_back(tls::acmeCertificate(provider->name, names));
+    }
+  } else if (!listener.certificate.empty()) {
+    plan.own = tls::staticCertificate(listener.certificate);
+  }
+  for (const auto& entry : listener.sni) {
+    plan.sni.push_back({entry.subject, tls::staticCertificate(entry.certificate)});
+  }
+  plan.answersChallenges = answersChallenges(listener, settings);
+  return plan;
+}
+
+std::vector<ChallengeAddress> challengeAddresses(const Settings& settings) {
+  const acme::Plan plan = acmePlan(settings);
+  std::vector<ChallengeAddress> result;
+  for (const auto& provider : settings.providers) {
+    const bool answered =
+        std::any_of(settings.listeners.begin(), settings.listeners.end(), [&](const ListenerConfig& listener) {
+          return listener.listener.tls == listeners::TlsMode::Implicit && boundTo(listener, provider.port);
+        });
+    const bool byAlpn = std::find(provider.challenge.begin(), provider.challenge.end(),
+                                  acme::ChallengeType::TlsAlpn01) != provider.challenge.end();
+    if (answered || !byAlpn || !wants(plan, provider.name)) continue;
+    const listeners::Address address = challengeAddress(provider);
+    auto same = std::find_if(result.begin(), result.end(),
+                             [&](const ChallengeAddress& other) { return other.address == address; });
+    if (same == result.end()) same = result.insert(result.end(), {address, {}});
+    same->providers.push_back(provider.name);
+  }
+  return result;
+}
+
+std::string challengeTarget(const acme::Provider& provider, const Settings& settings) {
+  std::vector<std::string> targets;
+  for (const auto& listener : settings.listeners) {
+    if (listener.listener.tls != listeners::TlsMode::Implicit) continue;
+    for (const auto& address : listener.listener.bind) {
+      if (address.port == provider.port) targets.push_back(address.text());
+    }
+  }
+  if (targets.empty()) targets.push_back(challengeAddress(provider).text());
+  return joined(targets, " or ");
+}
+
+std::map<tls::CertificateId, tls::CertifiedKeyRef> staticCertificates(const config::Loaded& loaded, Time now,
+                                                                      config::Diagnostics& diagnostics) {
+  std::map<tls::CertificateId, tls::CertifiedKeyRef> result;
+  for (const auto& section : loaded.settings->certificates) {
+    try {
+      auto pair = tls::CertifiedKey::fromPem(section.certificatePem, section.keyPem);
+      warnAbout(*pair, section.name, loaded, now, diagnostics);
+      result.emplace(tls::staticCertificate(section.name), std::move(pair));
+    } catch (const tls::Error& error) {
+      std::string files;
+      if (!section.certificateFile.empty()) files = " (cert " + section.certificateFile;
+      if (!section.keyFile.empty()) files += (files.empty() ? " (" : ", ") + ("private-key " + section.keyFile);
+      if (!files.empty()) files += ")";
+      diagnostics.all.push_back({config::Severity::Error, placeOf(loaded, "certificate/" + section.name),
+                                 "certificate." + section.name, "", error.what() + files,
+                                 "give the leaf certificate first, then its chain, and the private key made for it"});
+    }
+  }
+  return result;
+}
+
+void tryPolicies(const config::Loaded& loaded, config::Diagnostics& diagnostics) {
+  tls::CertificateStore store;
+  SystemClock clock;
+  tls::TicketKeys tickets(clock);
+  tls::AlpnChallenges challenges;
+  LogSettings quiet;
+  quiet.level = LogLevel::Error;  // what is left out of a policy is said when the listener is really built
+  Log log(quiet);
+  tls::CertifiedKeyRef some;
+  for (const auto& listener : loaded.settings->listeners) {
+    if (listener.listener.tls == listeners::TlsMode::Off) continue;
+    try {
+      if (!some) {
+        auto key = tls::generateKey(tls::KeyType::EcdsaP256);
+        some = tls::makeSelfSigned(key.get(), {"localhost"}, clock.now());
+      }
+      tls::ServingPlan plan = servingPlan(listener, *loaded.settings);
+      plan.meanwhile = {some, "self-signed"};
+      tls::ServerContext context(plan, store, tickets, challenges, log);
+    } catch (const tls::Error& error) {
+      diagnostics.all.push_back({config::Severity::Error, placeOf(loaded, "listener/" + listener.listener.id),
+                                 "server.listener." + listener.listener.id + ".tls", "", error.what(),
+                                 "choose protocols, ciphers and groups that this OpenSSL has"});
+    }
+  }
+}
+
+}  // namespace postern::server

@@ -1,0 +1,68 @@
+// Probe: makes a handshake with our own listener, as a client would, and sees which certificate it really serves.
+//
+// "Renewed on disk, expired in memory" is the commonest complaint about certificates: after every swap the listener is
+// asked over its own socket. probeOnce() blocks for at most its time-out; Prober has one thread of its own.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "base/log.h"
+#include "listeners/settings.h"
+#include "tls/certified_key.h"
+
+namespace postern::server {
+
+struct ProbeTarget {
+  std::string listener;
+  listeners::Address address;  // as bound; an any-address is reached over loopback
+  listeners::Protocol protocol;
+  listeners::TlsMode tls;
+  std::string serverName;         // SNI
+  bool proxyHeader = false;       // the listener wants a PROXY header from us
+  tls::CertifiedKeyRef expected;  // what it should serve
+};
+
+// The target of a listener: any of its bound addresses, and whether our own address is one of its trusted networks.
+ProbeTarget probeTarget(const listeners::ListenerSettings& settings, const listeners::Address& bound,
+                        tls::CertifiedKeyRef expected);
+
+struct ProbeResult {
+  bool served = false;  // the expected certificate came
+  std::string words;    // what came instead, or why nothing did
+};
+ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeout = std::chrono::seconds(5));
+
+class Prober {
+ public:
+  // `target` tells what to probe for a listener now; nothing when it is gone or has no TLS. Called on the prober's
+  // thread.
+  using TargetOf = std::function<std::optional<ProbeTarget>(const std::string& listener)>;
+  Prober(Log& log, TargetOf target);
+  ~Prober();
+
+  // Soon, once for all requests that come before it begins. Any thread.
+  void request(const std::string& listener);
+  std::uint64_t failures() const { return failures_; }  // probes that did not see what should be served
+
+ private:
+  void run(std::stop_token stop);
+  void probe(const std::string& listener, std::stop_token stop);
+
+  Log& log_;
+  TargetOf target_;
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::set<std::string> wanted_;
+  std::atomic<std::uint64_t> failures_{0};
+  std::jthread thread_;  // last: ends before what it uses
+};
+
+}  // namespace postern::server

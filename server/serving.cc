@@ -1,0 +1,107 @@
+#include "server/serving.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "server/plans.h"
+#include "server/version.h"
+
+namespace postern::server {
+
+namespace {
+constexpr std::string_view selfSignedSource = "self-signed";
+}
+
+Serving::Serving(Clock& clock, Log& log, std::function<void(const std::string&)> swapped)
+    : clock_(clock),
+      log_(log),
+      swapped_(std::move(swapped)),
+      tickets_(clock),
+      manager_(std::make_unique<acme::Manager>(
+          acme::Manager::Parts{clock, log, store_, challenges_, acme::curlTransports(userAgent)})),
+      subscription_(store_.subscribe([this](const std::vector<tls::CertificateId>&) { refresh(); })) {}
+
+Serving::~Serving() {
+  manager_.reset();  // ends the orders, and with them publishing
+  store_.unsubscribe(subscription_);
+}
+
+std::shared_ptr<tls::ServerContext> Serving::build(const config::ListenerConfig& listener,
+                                                   const config::Settings& settings, const tls::Served& before) {
+  tls::ServingPlan plan = servingPlan(listener, settings);
+  plan.meanwhile = meanwhile(plan, before);
+  return std::make_shared<tls::ServerContext>(std::move(plan), store_, tickets_, challenges_, log_);
+}
+
+std::shared_ptr<tls::ServerContext> Serving::buildChallengeOnly(const std::string& id) {
+  tls::ServingPlan plan;
+  plan.listener = id;
+  plan.policy = tls::intermediatePolicy();
+  plan.answersChallenges = plan.challengesOnly = true;
+  return std::make_shared<tls::ServerContext>(std::move(plan), store_, tickets_, challenges_, log_);
+}
+
+tls::Served Serving::meanwhile(const tls::ServingPlan& plan, const tls::Served& before) {
+  const bool hadBetter = before.certificate && before.source != selfSignedSource;
+  if (hadBetter && plan.own) return before;
+  if (plan.own) {
+    const auto cached = manager_->cached();
+    std::vector<tls::CertifiedKeyRef> candidates;
+    for (const auto& [source, certificate] : cached) candidates.push_back(certificate);
+    if (auto best = tls::bestMeanwhile(plan.hostnames, candidates, clock_.now())) {
+      auto found = std::find_if(cached.begin(), cached.end(), [&](const auto& one) { return one.second == best; });
+      return {best, found->first};
+    }
+  }
+  // What is self-signed already stays while it is for the same names: clients may have pinned it by hand meanwhile.
+  if (before.certificate && std::all_of(plan.hostnames.begin(), plan.hostnames.end(),
+                                        [&](const std::string& name) { return before.certificate->covers(name); })) {
+    return before;
+  }
+  return selfSigned(plan);
+}
+
+tls::Served Serving::selfSigned(const tls::ServingPlan& plan) {
+  tls::KeyPtr key;
+  if (plan.own) key = manager_->pendingKey(*plan.own);
+  if (!key) key = tls::generateKey(tls::KeyType::EcdsaP256);
+  return {tls::makeSelfSigned(key.get(), plan.hostnames, clock_.now()), std::string(selfSignedSource)};
+}
+
+void Serving::follow(std::shared_ptr<const RunningListeners> running) {
+  running_.store(std::move(running));
+  refresh();  // what was published while the contexts were built
+}
+
+void Serving::refresh() {
+  const auto running = running_.load();
+  for (const auto& one : *running) {
+    if (!one.context) continue;
+    try {
+      if (!one.context->refresh()) continue;
+      const auto served = one.context->served();
+      log_.info("tls.certificate.swapped", {{"listener", one.config.listener.id},
+                                            {"source", served.source},
+                                            {"serial", served.certificate->serial()},
+                                            {"not_after", rfc3339(served.certificate->notAfter())}});
+      swapped_(one.config.listener.id);
+    } catch (const tls::Error& error) {
+      log_.error("tls.certificate.swap_failed", {{"listener", one.config.listener.id}, {"error", error.what()}});
+    }
+  }
+}
+
+void Serving::renewSelfSigned() {
+  const auto running = running_.load();
+  for (const auto& one : *running) {
+    if (!one.context) continue;
+    const auto served = one.context->served();
+    if (served.source != selfSignedSource || served.certificate->notAfter() - clock_.now() > std::chrono::hours(24)) {
+      continue;
+    }
+    one.context->serveMeanwhile(selfSigned(one.context->plan()));
+    swapped_(one.config.listener.id);
+  }
+}
+
+}  // namespace postern::server

@@ -1,0 +1,64 @@
+// Serving: what all listeners serve: the store of certificates, the manager that fills it, the contexts that show it.
+//
+// The application's thread changes it; a certificate that the manager publishes reaches the contexts on the manager's
+// thread. Contexts are listed in a snapshot, so that neither waits for the other.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "acme/http_challenges.h"
+#include "acme/manager.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/snapshot.h"
+#include "server/status.h"
+#include "tls/alpn_challenges.h"
+#include "tls/certificate_store.h"
+#include "tls/server_context.h"
+#include "tls/ticket_keys.h"
+
+namespace postern::server {
+
+class Serving {
+ public:
+  // `swapped` is called with a listener's id after it went over to another certificate. Any thread.
+  Serving(Clock& clock, Log& log, std::function<void(const std::string& listener)> swapped);
+  ~Serving();
+
+  acme::Manager& manager() { return *manager_; }
+  tls::CertificateStore& store() { return store_; }
+  const acme::HttpChallenges& httpChallenges() const { return httpChallenges_; }
+
+  // The context of a listener, built aside and listed nowhere yet. `before` is what the listener served until now.
+  // Throws tls::Error.
+  std::shared_ptr<tls::ServerContext> build(const config::ListenerConfig& listener, const config::Settings& settings,
+                                            const tls::Served& before);
+  // A context that answers challenges and speaks to nobody else.
+  std::shared_ptr<tls::ServerContext> buildChallengeOnly(const std::string& id);
+
+  // The contexts that follow the store from now on.
+  void follow(std::shared_ptr<const RunningListeners> running);
+  // Renews self-signed certificates that are served and run out within a day.
+  void renewSelfSigned();
+
+ private:
+  tls::Served meanwhile(const tls::ServingPlan& plan, const tls::Served& before);
+  tls::Served selfSigned(const tls::ServingPlan& plan);
+  void refresh();
+
+  Clock& clock_;
+  Log& log_;
+  std::function<void(const std::string&)> swapped_;
+  tls::CertificateStore store_;
+  tls::AlpnChallenges challenges_;
+  acme::HttpChallenges httpChallenges_;
+  tls::TicketKeys tickets_;
+  Snapshot<RunningListeners> running_{std::make_shared<const RunningListeners>()};
+  std::unique_ptr<acme::Manager> manager_;
+  std::uint64_t subscription_;
+};
+
+}  // namespace postern::server
