@@ -1,0 +1,247 @@
+"""A local ACME CA on loopback: Pebble with its challenge-test DNS, in a folder of its own.
+
+Used by scripts/quickstart and by the integration tests. Every name resolves to 127.0.0.1. Ports that must be known ahead
+(Pebble's, and the tlsPort it dials) come from free_port(), which holds a lock per port below the ephemeral range.
+"""
+
+import fcntl
+import json
+import os
+import random
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+
+_held = {}  # port -> lock file, for the life of this process
+
+
+def free_port():
+    """A port of 127.0.0.1 and ::1 that nothing listens on and no other test will be given while this process lives."""
+    folder = os.path.join(tempfile.gettempdir(), "postern-test-ports")
+    os.makedirs(folder, exist_ok=True)
+    while True:
+        port = random.randrange(15000, 32000)
+        if port in _held:
+            continue
+        lock = open(os.path.join(folder, str(port)), "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                try:
+                    probe = socket.socket(family)
+                except OSError:
+                    continue  # no IPv6 here
+                with probe:
+                    try:
+                        probe.bind((host, port))
+                    except OSError as error:
+                        if family == socket.AF_INET:
+                            raise
+                        if error.errno not in (97, 99):  # no such address family or address
+                            raise
+        except OSError:
+            lock.close()
+            continue
+        _held[port] = lock
+        return port
+
+
+def wait_until(condition, what, seconds=60):
+    """Calls `condition` until it returns something true, and returns that."""
+    deadline = time.monotonic() + seconds
+    pause = 0.01
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds} s in vain until {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)
+
+
+def reachable(port, host="127.0.0.1"):
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def make_certificate(folder, name, dns=("localhost",), ips=("127.0.0.1",)):
+    """A CA and a certificate signed by it, as files `<name>.pem`, `<name>.key` and `<name>-ca.pem` in `folder`."""
+    path = lambda suffix: os.path.join(folder, name + suffix)
+    names = ",".join([f"DNS:{d}" for d in dns] + [f"IP:{i}" for i in ips])
+    run = lambda *args: subprocess.run(["openssl", *args], check=True, capture_output=True)
+    with open(path(".cnf"), "w") as config:
+        config.write(
+            "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\nCN=" + dns[0] + "\n"
+            "[ca]\nbasicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\nsubjectKeyIdentifier=hash\n"
+            "[leaf]\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\nsubjectAltName=" + names + "\n")
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    run("req", "-x509", *key, "-keyout", path("-ca.key"), "-out", path("-ca.pem"), "-days", "30", "-subj",
+        "/CN=test CA " + name, "-config", path(".cnf"), "-extensions", "ca")
+    run("req", "-new", *key, "-keyout", path(".key"), "-out", path(".csr"), "-config", path(".cnf"))
+    run("x509", "-req", "-in", path(".csr"), "-CA", path("-ca.pem"), "-CAkey", path("-ca.key"), "-CAcreateserial",
+        "-days", "30", "-out", path(".pem"), "-extfile", path(".cnf"), "-extensions", "leaf")
+    return path(".pem"), path(".key"), path("-ca.pem")
+
+
+class Process:
+    """A child whose output goes to a file, ended by its id."""
+
+    def __init__(self, args, log, env=None):
+        self.log = log
+        self.output = open(log, "ab")
+        self.popen = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT,
+                                      env={**os.environ, **(env or {})})
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def text(self):
+        with open(self.log, errors="replace") as file:
+            return file.read()
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def kill(self):
+        if self.running():
+            self.popen.kill()
+        self.popen.wait()
+        self.output.close()
+
+    def stop(self, seconds=20):
+        """SIGTERM; returns the exit status. One that does not end is killed, and that is an error."""
+        if self.running():
+            self.popen.terminate()
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise
+        finally:
+            self.output.close()
+
+
+class Pebble:
+    """Pebble and its DNS. `tls_port` is where it dials TLS-ALPN-01 challenges."""
+
+    def __init__(self, folder, tls_port=None, http_port=None, bad_nonces=0, environment=None, validity=None,
+                 validation_sleep=False):
+        self.folder = folder
+        os.makedirs(folder, exist_ok=True)
+        self.tls_port = tls_port or free_port()
+        self.http_port = http_port or free_port()
+        self.port, self.management_port = free_port(), free_port()
+        self.dns_port, self.dns_management_port = free_port(), free_port()
+        self.environment = {
+            "PEBBLE_WFE_NONCEREJECT": str(bad_nonces),
+            "PEBBLE_VA_NOSLEEP": "" if validation_sleep else "1",
+            **(environment or {}),
+        }
+        certificate, key, self.ca_file = make_certificate(folder, "pebble")
+        self.config = os.path.join(folder, "pebble.json")
+        settings = {
+            "listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management_port}",
+            "certificate": certificate, "privateKey": key, "httpPort": self.http_port, "tlsPort": self.tls_port,
+            "ocspResponderURL": "", "externalAccountBindingRequired": False,
+        }
+        if validity:
+            settings["certificateValidityPeriod"] = validity
+        with open(self.config, "w") as file:
+            json.dump({"pebble": settings}, file)
+        self.process = self.dns = None
+        self.start()
+
+    @property
+    def directory(self):
+        return f"https://localhost:{self.port}/dir"
+
+    def start(self):
+        if self.dns is None:
+            self.dns = Process(
+                ["pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns_port}", "-management",
+                 f"127.0.0.1:{self.dns_management_port}", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "",
+                 "-https01", "", "-tlsalpn01", ""], os.path.join(self.folder, "dns.log"))
+            wait_until(lambda: reachable(self.dns_management_port), "the test DNS answers")
+        self.process = Process(["pebble", "-config", self.config, "-dnsserver", f"127.0.0.1:{self.dns_port}"],
+                               os.path.join(self.folder, "pebble.log"), self.environment)
+        wait_until(lambda: reachable(self.port) and reachable(self.management_port), "Pebble answers")
+
+    def restart_ca(self, bad_nonces=None):
+        """A new Pebble on the same ports: it has forgotten every account, order and root."""
+        self.process.kill()
+        if bad_nonces is not None:
+            self.environment["PEBBLE_WFE_NONCEREJECT"] = str(bad_nonces)
+        self.start()
+
+    def stop(self):
+        for process in (self.process, self.dns):
+            if process:
+                process.kill()
+        self.process = self.dns = None
+
+    def log(self):
+        return self.process.text()
+
+    def roots(self):
+        """The PEM of the root (and its file) that Pebble issues under; new at each of its starts."""
+        context = ssl.create_default_context(cafile=self.ca_file)
+        with urllib.request.urlopen(f"https://localhost:{self.management_port}/roots/0", context=context) as answer:
+            pem = answer.read().decode()
+        path = os.path.join(self.folder, "root.pem")
+        with open(path, "w") as file:
+            file.write(pem)
+        return path
+
+    def orders(self):
+        """How many orders were made."""
+        return self.log().count("POST /order-plz")
+
+    def requests(self):
+        """How many ACME requests were made, the directory among them."""
+        return sum(line.count(" -> calling handler()") for line in self.log().splitlines())
+
+    def _dns(self, path, value):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.dns_management_port}/{path}",
+                                         data=json.dumps(value).encode(), method="POST")
+        urllib.request.urlopen(request).read()
+
+    def break_name(self, name):
+        """From now on the name cannot be resolved."""
+        self._dns("set-servfail", {"host": name})
+
+    def mend_name(self, name):
+        self._dns("clear-servfail", {"host": name})
+
+
+class Watch(threading.Thread):
+    """Calls `look` over and over until stop(); what it raised comes out of stop()."""
+
+    def __init__(self, look):
+        super().__init__(daemon=True)
+        self.look, self.ending, self.error, self.rounds = look, threading.Event(), None, 0
+        self.start()
+
+    def run(self):
+        try:
+            while not self.ending.is_set():
+                self.look()
+                self.rounds += 1
+        except Exception as error:  # noqa: handed to whoever stops
+            self.error = error
+
+    def stop(self):
+        self.ending.set()
+        self.join()
+        if self.error:
+            raise self.error
+        return self.rounds
