@@ -1,0 +1,176 @@
+"""What the integration tests share: Postern as its users run it, beside a real CA.
+
+Every test has a folder of its own; servers listen on port 0 and `postern status` tells the port. Nothing waits for a time:
+wait_until() waits for a condition.
+"""
+
+import imaplib
+import json
+import os
+import shutil
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "lib"))
+
+from localca import Pebble, Process, Watch, free_port, make_certificate, reachable, wait_until  # noqa: E402,F401
+
+POSTERN = os.environ.get("POSTERN_BINARY") or os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "postern")
+
+ACCOUNT, ADDRESS, PASSWORD = "jane", "jane@example.test", "correct horse"
+ACCOUNTS = f'[[directory.memory.principals]]\nname = "{ACCOUNT}"\nsecret = "{PASSWORD}"\nemail = ["{ADDRESS}"]\n'
+
+
+def postern(*args, check=True, **options):
+    """Runs a command of the binary; returns the finished process with text output."""
+    done = subprocess.run([POSTERN, *args], capture_output=True, text=True, timeout=120, **options)
+    if check and done.returncode != 0:
+        raise AssertionError(f"postern {' '.join(args)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done
+
+
+class Server:
+    """`postern run` with a configuration in `folder`."""
+
+    def __init__(self, folder, config, start=True, environment=None):
+        self.folder = folder
+        os.makedirs(folder, exist_ok=True)
+        self.config = os.path.join(folder, "postern.toml")
+        self.socket = os.path.join(folder, "control.sock")
+        self.environment = environment
+        self.process = None
+        self.starts = 0
+        self.write(config)
+        if start:
+            self.start()
+
+    def write(self, config):
+        with open(self.config, "w") as file:
+            file.write(config + f'\n[control]\nsocket = "{self.socket}"\n')
+
+    def start(self):
+        self.launch()
+        self.await_ready()
+
+    def launch(self):
+        self.starts += 1
+        self.process = Process([POSTERN, "run", "--config", self.config],
+                               os.path.join(self.folder, f"postern-{self.starts}.log"), self.environment)
+
+    def await_ready(self):
+        def ready():
+            if not self.process.running():
+                raise AssertionError("postern did not start:\n" + self.process.text())
+            return self.command("status", "--json", check=False).returncode == 0
+        wait_until(ready, "postern answers")
+
+    def command(self, name, *args, check=True):
+        return postern(name, *args, "--socket", self.socket, check=check)
+
+    def status(self):
+        return json.loads(self.command("status", "--json").stdout)
+
+    def listener(self, name):
+        return next(one for one in self.status()["listeners"] if one["id"] == name)
+
+    def port(self, name):
+        return int(self.listener(name)["bind"][0].rsplit(":", 1)[1])
+
+    def certificate(self, *names):
+        return next((one for one in self.status()["certificates"] if sorted(one["names"]) == sorted(names)), None)
+
+    def await_certificate(self, *names, state="valid", seconds=60):
+        def there():
+            certificate = self.certificate(*names)
+            return certificate if certificate and certificate["state"] == state else None
+        try:
+            return wait_until(there, f"{names} is {state}", seconds)
+        except TimeoutError:
+            raise AssertionError(f"{names} is not {state}: {self.certificate(*names)}\n{self.log()}")
+
+    def log(self):
+        return self.process.text()
+
+    def kill(self):
+        self.process.kill()
+
+    def stop(self):
+        if self.process and self.process.popen.poll() is None:
+            return self.process.stop()
+        return None
+
+    # Clients
+
+    def tls(self, name, server_name, ca=None, session=None, context=None, port=None):
+        """A TLS connection to an implicit-TLS listener."""
+        context = context or client_context(ca)
+        raw = socket.create_connection(("127.0.0.1", port or self.port(name)), timeout=20)
+        return context.wrap_socket(raw, server_hostname=server_name, session=session)
+
+    def served(self, name, server_name):
+        """The serial a listener serves to a client that asks for `server_name`, over STARTTLS where that is its mode."""
+        listener = self.listener(name)
+        port = int(listener["bind"][0].rsplit(":", 1)[1])
+        args = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", server_name]
+        if listener["tls"]["mode"] == "starttls":
+            args += ["-starttls", listener["protocol"]]
+        done = subprocess.run(args, input="", capture_output=True, text=True, timeout=30)
+        pem = subprocess.run(["openssl", "x509", "-noout", "-serial"], input=done.stdout, capture_output=True, text=True)
+        if pem.returncode != 0:
+            raise AssertionError(f"{name} served no certificate:\n{done.stdout}{done.stderr}")
+        return pem.stdout.strip().split("=", 1)[1].lower().lstrip("0")
+
+    def imap(self, name, server_name="imap.example.test", ca=None):
+        """A logged-in IMAP session on an implicit-TLS listener."""
+        class Client(imaplib.IMAP4_SSL):
+            def _create_socket(self, timeout):
+                raw = socket.create_connection((self.host, self.port), timeout or 20)
+                return self.ssl_context.wrap_socket(raw, server_hostname=server_name)
+        client = Client("127.0.0.1", self.port(name), ssl_context=client_context(ca))
+        client.login(ACCOUNT, PASSWORD)
+        return client
+
+    def deliver(self, name, body, recipient=ADDRESS, sender="out@elsewhere.test"):
+        """A message in by SMTP in the clear (role mx)."""
+        with smtplib.SMTP("127.0.0.1", self.port(name), timeout=30) as client:
+            client.sendmail(sender, [recipient], body)
+
+
+def client_context(ca=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca:
+        context.load_verify_locations(ca)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def acme_section(pebble, folder, name="pebble", port=None, cache="acme", extra=""):
+    return (f'[acme."{name}"]\ndirectory = "{pebble.directory}"\ncontact = ["postmaster@example.test"]\n'
+            f'cache = "{os.path.join(folder, cache)}"\nport = {port or pebble.tls_port}\nca-file = "{pebble.ca_file}"\n'
+            f'challenge-bind = "127.0.0.1"\n{extra}\n')
+
+
+class TestCase(unittest.TestCase):
+    """A folder per test, and an end for everything it started."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="postern-test-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def pebble(self, **options):
+        pebble = Pebble(os.path.join(self.folder, "pebble"), **options)
+        self.addCleanup(pebble.stop)
+        return pebble
+
+    def server(self, config, name="server", **options):
+        server = Server(os.path.join(self.folder, name), config, **options)
+        self.addCleanup(lambda: server.process and server.process.kill())
+        return server
