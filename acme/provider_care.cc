@@ -100,7 +100,7 @@ ProviderCare::ConnectionRef ProviderCare::ready(std::stop_token stop, const Conn
   }
   making_ = true;
   notMade_.reset();
-  const bool forgetUrl = connection_ != nullptr;
+  const std::string refusedUrl = refused ? refused->client->accountUrl() : "";
   connection_.reset();
   const Provider provider = provider_;
   const auto trust = trust_;
@@ -112,7 +112,7 @@ ProviderCare::ConnectionRef ProviderCare::ready(std::stop_token stop, const Conn
   std::exception_ptr other;
   try {
     if (!transport) transport = parts_.transports(provider);
-    made = connect(provider, transport, forgetUrl, stop);
+    made = connect(provider, transport, refusedUrl, stop);
   } catch (const Error& error) {
     failure = error;
   } catch (...) {
@@ -136,7 +136,7 @@ ProviderCare::ConnectionRef ProviderCare::ready(std::stop_token stop, const Conn
 }
 
 ProviderCare::ConnectionRef ProviderCare::connect(const Provider& provider, std::shared_ptr<Transport> transport,
-                                                  bool forgetUrl, std::stop_token stop) {
+                                                  const std::string& refusedUrl, std::stop_token stop) {
   auto connection = std::make_shared<Connection>();
   connection->client = std::make_unique<Client>(directory_, *transport, parts_.clock, parts_.log);
   connection->transport = std::move(transport);
@@ -149,7 +149,8 @@ ProviderCare::ConnectionRef ProviderCare::connect(const Provider& provider, std:
     account = Account{"", tls::keyToPem(tls::generateKey(tls::KeyType::EcdsaP256).get()), provider.contact};
     storage_->saveAccount(directory_, *account);
   }
-  if (forgetUrl && !account->url.empty()) {
+  const bool forgetUrl = !account->url.empty() && account->url == refusedUrl;
+  if (forgetUrl) {
     parts_.log.warn("acme.account.unknown", {{"directory", directory_},
                                              {"account", account->url},
                                              {"next", "the CA has lost the account; its key is registered anew"}});
@@ -207,12 +208,7 @@ std::string ProviderCare::registered(Client& client, const Provider& provider, b
 
 void ProviderCare::noteMeta(const Json& meta) {
   try {
-    const Json before = storage_->directoryMeta(directory_);
-    const std::string terms = meta["termsOfService"].string();
-    if (!terms.empty() && terms != before["termsOfService"].string()) {
-      parts_.log.info("acme.terms", {{"directory", directory_}, {"agreed", terms}});
-    }
-    if (!(meta == before)) storage_->saveDirectoryMeta(directory_, meta);
+    if (!(meta == storage_->directoryMeta(directory_))) storage_->saveDirectoryMeta(directory_, meta);
   } catch (const Error& error) {
     parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", error.problem.detail}});
   }

@@ -59,7 +59,7 @@ class ProviderCare {
   // The connection with an account, made by one order while the others wait. `refused`: the one whose account the CA
   // does not know any more.
   ConnectionRef ready(std::stop_token stop, const ConnectionRef& refused = nullptr);
-  ConnectionRef connect(const Provider& provider, std::shared_ptr<Transport> transport, bool forgetUrl,
+  ConnectionRef connect(const Provider& provider, std::shared_ptr<Transport> transport, const std::string& refusedUrl,
                         std::stop_token stop);
   void updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop);
   std::string registered(Client& client, const Provider& provider, bool keyIsNew, std::stop_token stop);

@@ -78,7 +78,7 @@ Renewal renewalTime(const CertificateFacts& facts, std::optional<std::chrono::se
   Time at = facts.notAfter - before;
   Time expiry = facts.notAfter - lifetime / 20;
   if (lastIssued) {
-    at = std::max(at, *lastIssued + lifetime / 3);
+    at = std::max(at, *lastIssued + std::max<Duration>(lifetime / 3, 1s));
     // Expiry overrides that floor, and has one of its own for certificates that come nearly expired: a third of what
     // was left when it was issued.
     const Duration left = facts.notAfter - *lastIssued;
