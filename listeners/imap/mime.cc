@@ -103,6 +103,8 @@ std::string MediaType::parameter(std::string_view name) const {
 }
 
 MediaType parseMediaType(std::string_view value) {
+  // RFC 2045 section 5.2 wants text/plain for what is no content type; GMime would say application/octet-stream.
+  if (value.substr(0, value.find(';')).find('/') == std::string_view::npos) return {};
   initialise();
   const ObjectPtr<GMimeContentType> parsed(g_mime_content_type_parse(nullptr, terminated(value).c_str()));
   MediaType type;

@@ -19,7 +19,8 @@ class SessionDriver {
   std::string start() { return follow(session_->greet()); }
   // The greeting of an implicit-TLS connection.
   std::string startEncrypted(listeners::TlsFacts facts = defaultFacts()) {
-    return follow(session_->encrypted(facts)) + start();
+    auto said = follow(session_->encrypted(facts));  // first: operands of + may come in any order
+    return said += start();
   }
   // Everything the session says to these bytes, until it waits for more. Input that comes while a handshake is awaited,
   // or after the end, is dropped as a connection drops it.
