@@ -133,6 +133,8 @@ void Channel::happened(short what) {
   if (what & BEV_EVENT_CONNECTED) return watcher_.encrypted();
   if (what & BEV_EVENT_ERROR) return watcher_.broken(reasonOf(what));
   if (what & BEV_EVENT_EOF) {
+    // With dirty shutdowns allowed, libevent calls a failed write an end too, and would try it for ever.
+    if (what & BEV_EVENT_WRITING) return watcher_.broken(reasonOf(what));
     if (ssl_ && !SSL_is_init_finished(ssl_)) return watcher_.broken(reasonOf(what));
     reading_ = false;
     bufferevent_disable(stream_.get(), EV_READ);
