@@ -109,13 +109,17 @@ void checkKey(const std::vector<CertPtr>& chain, const EVP_PKEY* key) {
 
 // What OpenSSL would refuse at the handshake, it is asked to refuse now.
 void checkStrength(const std::vector<CertPtr>& chain, EVP_PKEY* key) {
-  const SslCtxPtr scratch(SSL_CTX_new(TLS_server_method()));
+  // One for all: making an SSL_CTX costs a good part of reading a certificate.
+  static const SslCtxPtr context = [] {
+    SslCtxPtr made(SSL_CTX_new(TLS_server_method()));
+    if (made) SSL_CTX_set_security_level(made.get(), securityLevel);
+    return made;
+  }();
+  const SslPtr scratch(context ? SSL_new(context.get()) : nullptr);
   if (!scratch) fail("cannot check the certificate");
-  SSL_CTX_set_security_level(scratch.get(), securityLevel);
   const ChainPtr issuers = issuersOf(chain);
-  if (SSL_CTX_use_cert_and_key(scratch.get(), chain.front().get(), key, issuers.get(), 1) != 1)
-    fail(
-        "the certificate cannot be used; keys need 2048 bits of RSA or 224 of ECDSA, and signatures SHA-256 or better");
+  if (SSL_use_cert_and_key(scratch.get(), chain.front().get(), key, issuers.get(), 1) != 1)
+    fail("the certificate is too weak to be used (RSA needs 2048 bits, ECDSA 224, signatures SHA-256)");
 }
 
 Time timeOf(const ASN1_TIME* time) {

@@ -24,21 +24,33 @@ std::shared_ptr<const Serving> ServerContext::build(ServingPlan plan) const {
   return buildServing(std::move(plan), *store_.current(), tickets_, challenges_, log_, before.get());
 }
 
+void ServerContext::goOver(std::shared_ptr<const Serving> next) {
+  // Freeing a serving of thousands of names stalls whoever does it. It is kept here until no connection holds it, so
+  // that the last reference is dropped by a later change and not by an event loop. Nobody can take a new one meanwhile.
+  retired_.push_back(serving_.exchange(std::move(next)));
+  std::erase_if(retired_, [](const auto& serving) { return serving.use_count() == 1; });
+}
+
 void ServerContext::serve(ServingPlan plan) {
   std::lock_guard lock(changing_);
-  serving_.store(build(std::move(plan)));
+  goOver(build(std::move(plan)));
 }
 
 bool ServerContext::refresh() {
   std::lock_guard lock(changing_);
-  const auto now = serving_.load();
-  if (!outdated(*now, *store_.current())) return false;
+  ServingPlan plan;
+  {
+    const auto now = serving_.load();
+    if (!outdated(*now, *store_.current())) return false;
+    plan = now->plan;
+  }
+  const std::string listener = plan.listener;
   try {
-    serving_.store(build(now->plan));
+    goOver(build(std::move(plan)));
     return true;
   } catch (const Error& error) {
     // Nobody stands behind a publish who could mend it; what was served goes on being served.
-    log_.error("tls.serving.kept", {{"listener", now->plan.listener}, {"error", error.what()}});
+    log_.error("tls.serving.kept", {{"listener", listener}, {"error", error.what()}});
     return false;
   }
 }
@@ -47,7 +59,7 @@ void ServerContext::serveMeanwhile(Served meanwhile) {
   std::lock_guard lock(changing_);
   ServingPlan plan = serving_.load()->plan;
   plan.meanwhile = std::move(meanwhile);
-  serving_.store(build(std::move(plan)));
+  goOver(build(std::move(plan)));
 }
 
 Served ServerContext::served() const {

@@ -74,13 +74,15 @@ class ServerContext {
 
  private:
   std::shared_ptr<const Serving> build(ServingPlan plan) const;
+  void goOver(std::shared_ptr<const Serving> next);
 
   CertificateStore& store_;
   TicketKeys& tickets_;
   AlpnChallenges& challenges_;
   Log& log_;
-  std::mutex changing_;
+  std::mutex changing_;  // one change at a time; also guards retired_
   Snapshot<Serving> serving_;
+  std::vector<std::shared_ptr<const Serving>> retired_;  // replaced, but perhaps still held by connections
 };
 
 // After (or during) a handshake of newConnection()'s SSL: whether it was a challenge's, to be closed once it is done.

@@ -229,6 +229,22 @@ TEST_F(SelectionTest, LeavesRunningHandshakesAndConnectionsOnTheServingTheyBegan
   EXPECT_EQ(running.serverToClient("a OK"), "a OK");
 }
 
+TEST_F(SelectionTest, FreesAReplacedServingAtALaterChangeAndNotWhenItsLastConnectionEnds) {
+  const auto server = context();
+  auto first = ca_.issue({"imap.example.org"});
+  const std::weak_ptr<const CertifiedKey> watched = first;
+  store_.publish(own_, std::move(first));
+  server->refresh();
+  {
+    const auto running = shakeHands(*server, to("imap.example.org"));
+    store_.publish(own_, ca_.issue({"imap.example.org"}));
+    ASSERT_TRUE(server->refresh());
+  }
+  EXPECT_FALSE(watched.expired());
+  server->serveMeanwhile({bootstrap_, "self-signed"});
+  EXPECT_TRUE(watched.expired());
+}
+
 TEST_F(SelectionTest, LetsAConnectionOutliveItsContext) {
   auto server = context();
   auto running = shakeHands(*server, to("Imap.Example.org."));
