@@ -9,9 +9,9 @@ namespace postern::acme {
 // Called by the one thread that runs the order. Writes are on disk when they return, or throw Error postern:storage.
 struct Journal {
   virtual ~Journal() = default;
-  virtual std::optional<std::string> pendingOrder() const = 0;          // URL of an order begun and not ended
+  virtual std::optional<std::string> pendingOrder() const = 0;  // URL of an order begun and not ended
   virtual void rememberOrder(const std::string& orderUrl) = 0;
-  virtual void forgetOrder() = 0;                                       // it ended, or the CA no longer knows it
+  virtual void forgetOrder() = 0;  // it ended, or the CA no longer knows it
 };
 
 }  // namespace postern::acme

@@ -56,7 +56,7 @@ struct CertificateStatus {
   std::optional<Time> renewAt;
   std::optional<RenewReason> renewReason;
   std::optional<Time> nextAttempt;
-  int attempts = 0;                  // failed ones in a row
+  int attempts = 0;  // failed ones in a row
   std::optional<LastError> lastError;
 };
 
@@ -72,17 +72,17 @@ struct Status {
 };
 
 struct RenewRequest {
-  std::vector<std::string> names;        // any name of a certificate; empty: all
-  std::string provider;                  // "" : any
+  std::vector<std::string> names;  // any name of a certificate; empty: all
+  std::string provider;            // "" : any
   bool force = false;
 };
 struct RenewAnswer {
   struct One {
     tls::CertificateId id;
-    bool ordered;                        // an attempt begins now
-    std::string words;                   // "ordered", "not due before 2026-03-01T12:00:00Z"
+    bool ordered;       // an attempt begins now
+    std::string words;  // "ordered", "not due before 2026-03-01T12:00:00Z"
   };
-  std::vector<One> certificates;         // empty: no certificate has such a name
+  std::vector<One> certificates;  // empty: no certificate has such a name
 };
 
 class Manager {

@@ -14,16 +14,16 @@ namespace postern::acme {
 struct Provider;
 
 struct HttpRequest {
-  std::string method;                      // "HEAD", "GET", "POST"
+  std::string method;  // "HEAD", "GET", "POST"
   std::string url;
-  std::string body;                        // for POST; sent as application/jose+json
+  std::string body;                             // for POST; sent as application/jose+json
   Duration timeout = std::chrono::seconds(30);  // for the whole exchange
 };
 
 struct HttpResponse {
   int status = 0;
-  std::multimap<std::string, std::string> headers;  // names in lower case
-  std::string body;                                 // at most 1 MiB; more is an error of the transport
+  std::multimap<std::string, std::string> headers;    // names in lower case
+  std::string body;                                   // at most 1 MiB; more is an error of the transport
   std::string header(const std::string& name) const;  // the first value, "" when absent
 };
 

@@ -1,12 +1,12 @@
-// How another mail server uses Postern's TLS and ACME rooms: a store of certificates, a context that serves from it, and
-// the manager that would fill it. Makes one handshake in memory and says what was served.
+// How another mail server uses Postern's TLS and ACME rooms: a store of certificates, a context that serves from it,
+// and the manager that would fill it. Makes one handshake in memory and says what was served.
+#include <openssl/ssl.h>
+
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <stdexcept>
 #include <string>
-
-#include <openssl/ssl.h>
 
 #include "acme/manager.h"
 #include "base/clock.h"
@@ -39,7 +39,8 @@ std::string servedSerial(const tls::ServerContext& context, const char* name) {
   const tls::SslPtr server = context.newConnection();
   BIO* clientEnd = nullptr;
   BIO* serverEnd = nullptr;
-  if (!client || !server || BIO_new_bio_pair(&clientEnd, 0, &serverEnd, 0) != 1) throw std::runtime_error("out of memory");
+  if (!client || !server || BIO_new_bio_pair(&clientEnd, 0, &serverEnd, 0) != 1)
+    throw std::runtime_error("out of memory");
   SSL_set_bio(client.get(), clientEnd, clientEnd);
   SSL_set_bio(server.get(), serverEnd, serverEnd);
   SSL_set_connect_state(client.get());
