@@ -212,6 +212,9 @@ Application::ReloadResult Application::reloadFrom(Everything everything) {
 }
 
 void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics statics, Bound sockets) {
+  // The old contexts stop following the store: what is no longer wanted is withdrawn from it, and they serve it until
+  // their listeners go over.
+  serving_->follow(std::make_shared<const RunningListeners>());
   publishStatics(std::move(statics), *wanted);
   serving_->manager().apply(acmePlan(*wanted));
   limits_.set(wanted->shared.maxConnections, wanted->shared.maxConnectionsPerIp);

@@ -16,18 +16,18 @@ import threading
 import time
 import urllib.request
 
-_held = {}  # port -> lock file, for the life of this process
+_held = {}  # port -> descriptor of its lock file, for the life of this process
 
 
 def free_port():
     """A port of 127.0.0.1 and ::1 that nothing listens on and no other test will be given while this process lives."""
-    folder = os.path.join(tempfile.gettempdir(), "postern-test-ports")
+    folder = os.path.join(tempfile.gettempdir(), f"postern-test-ports-{os.getuid()}")
     os.makedirs(folder, exist_ok=True)
     while True:
         port = random.randrange(15000, 32000)
         if port in _held:
             continue
-        lock = open(os.path.join(folder, str(port)), "w")
+        lock = os.open(os.path.join(folder, str(port)), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -44,7 +44,7 @@ def free_port():
                         if error.errno not in (97, 99):  # no such address family or address
                             raise
         except OSError:
-            lock.close()
+            os.close(lock)
             continue
         _held[port] = lock
         return port
