@@ -26,6 +26,13 @@ struct CareSection {
   bool operator==(const CareSection&) const = default;
 };
 
+struct OrderUnderWay {
+  std::jthread thread;
+  Time deadline;
+  bool deadlinePassed = false;
+  bool ended = false;  // its thread touches nothing more and waits to be joined
+};
+
 class CertificateCare {
  public:
   // Reads certificate, history and pending order from the cache.
@@ -62,13 +69,7 @@ class CertificateCare {
   void stopped(bool resumable, Time now);
 
   // --- the order under way, kept by the manager
-  struct UnderWay {
-    std::jthread thread;
-    Time deadline;
-    bool deadlinePassed = false;
-    bool ended = false;  // its thread touches nothing more and waits to be joined
-  };
-  std::optional<UnderWay> underWay;
+  std::optional<OrderUnderWay> underWay;
   bool running() const { return underWay && !underWay->ended; }
   std::optional<bool> lastAttempt;  // how the last one ended, since the start
   bool expirySaid = false;          // in the log

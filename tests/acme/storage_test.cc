@@ -377,10 +377,10 @@ class NotRoot {
 };
 
 TEST_F(StorageTest, NamesPathOwnerModeAndRemedyOfAFolderItCannotUse) {
-  fs::permissions(folder.path(), fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+  fs::permissions(folder.path(), fs::perms(0755));
   const fs::path closed = folder / "closed";
   fs::create_directory(closed);
-  fs::permissions(closed, fs::perms::owner_read | fs::perms::owner_exec);
+  fs::permissions(closed, fs::perms(0500));
   {
     const NotRoot nobody;
     for (const fs::path& path : {closed, closed / "cache"}) {
