@@ -41,7 +41,9 @@ std::string Diagnostic::text() const {
   if (!key.empty()) {
     out += key;
     if (!value.empty()) {
-      const bool quoted = value != "(hidden)" && value.front() != '[';
+      const std::string head =
+          value.substr(0, 2);  // of a list: ["a", "b"], [(hidden)], []; an address begins with [ too
+      const bool quoted = value != "(hidden)" && head != "[\"" && head != "[(" && head != "[]";
       out += quoted ? fmt::format(" = \"{}\"", value) : " = " + value;
     }
     out += ": ";

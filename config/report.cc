@@ -8,23 +8,25 @@ namespace postern::config {
 namespace {
 
 constexpr std::size_t longestShown = 120;
+const std::string hidden = "(hidden)";
 
 }  // namespace
 
 std::string shown(const KeyPath& path, const Node& node) {
-  if (isSecret(path) || node.hidden) return "(hidden)";
+  if (isSecret(path) || node.hidden) return hidden;
   switch (node.kind) {
     case Node::Kind::Table: return "";
     case Node::Kind::List: {
       std::string out;
       for (const Node& item : node.items) {
         if (item.isTable()) return "";
-        out += (out.empty() ? "" : ", ") + shown(path, item);
+        const std::string one = shown(path, item);
+        out += (out.empty() ? "" : ", ") + (one == hidden ? one : "\"" + one + "\"");
       }
-      return "[" + out.substr(0, longestShown) + "]";
+      return "[" + (out.size() > longestShown ? out.substr(0, longestShown) + "..." : out) + "]";
     }
     case Node::Kind::Text:
-      if (node.text.find("-----BEGIN") != std::string::npos) return "(hidden)";  // perhaps a key under the wrong name
+      if (node.text.find("-----BEGIN") != std::string::npos) return hidden;  // perhaps a key under the wrong name
       if (node.text.size() > longestShown) return node.text.substr(0, longestShown) + "...";
       return node.text;
     case Node::Kind::Integer:
@@ -49,9 +51,9 @@ void Report::add(Severity severity, const KeyPath& path, const Node& node, std::
 }
 
 void Report::missing(const KeyPath& path, const Place& place, std::string problem, std::string remedy) {
-  Node absent;
-  absent.place = place;
-  add(Severity::Error, path, absent, std::move(problem), std::move(remedy));
+  add(Severity::Error, path, Node(), std::move(problem), std::move(remedy));
+  diagnostics_.all.back().place = place;
+  diagnostics_.all.back().value.clear();
 }
 
 Diagnostics Report::take(const std::vector<std::string>& files) {
