@@ -1,0 +1,97 @@
+"""openssl s_client against certificates of a real CA: verification, versions, ALPN, over STARTTLS and without it."""
+
+import os
+import shutil
+import tempfile
+import unittest
+
+import support
+from mail_support import run
+from support import Pebble, acme_section
+
+MAIL, IMAP = "mail.example.test", "imap.example.test"
+
+
+class OpenSsl(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix="postern-test-")
+        cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
+        cls.pebble = Pebble(os.path.join(cls.folder, "pebble"))
+        cls.addClassCleanup(cls.pebble.stop)
+        cls.server = support.Server(os.path.join(cls.folder, "server"), f"""
+[server]
+hostname = "{MAIL}"
+[server.tls]
+acme = "pebble"
+[server.listener."smtp"]
+bind = "127.0.0.1:0"
+protocol = "smtp"
+[server.listener."submissions"]
+bind = "127.0.0.1:0"
+protocol = "smtp"
+tls.implicit = true
+[server.listener."imap"]
+bind = "127.0.0.1:0"
+protocol = "imap"
+hostname = "{IMAP}"
+[server.listener."imaps"]
+bind = "127.0.0.1:0"
+protocol = "imap"
+hostname = "{IMAP}"
+tls.implicit = true
+{acme_section(cls.pebble, cls.folder)}
+""", start=False)
+        cls.addClassCleanup(lambda: cls.server.process and cls.server.process.kill())
+        cls.server.start()
+        for name in (MAIL, IMAP):
+            cls.server.await_certificate(name)
+        cls.root = cls.pebble.roots()
+
+    # listener → (name, how s_client gets to TLS, the ALPN name of its protocol)
+    LISTENERS = {"smtp": (MAIL, ["-starttls", "smtp"], "smtp"), "submissions": (MAIL, [], "submission"),
+                 "imap": (IMAP, ["-starttls", "imap"], "imap"), "imaps": (IMAP, [], "imap")}
+
+    def s_client(self, listener, *args, name=None, code=0):
+        own, start, _ = self.LISTENERS[listener]
+        return run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port(listener)}", "-servername", own,
+                    "-CAfile", self.root, "-verify_return_error", "-verify_hostname", name or own, *start, *args],
+                   code, input=b"").text
+
+    def test_each_listener_is_verified_against_the_root_in_tls_1_2_and_1_3(self):
+        for listener in self.LISTENERS:
+            for option, version in (("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")):
+                said = self.s_client(listener, option)
+                self.assertIn("Verification: OK", said, (listener, version))
+                self.assertIn("Verified peername: " + self.LISTENERS[listener][0], said)
+                self.assertIn(f"New, {version}, Cipher is ", said)
+
+    def test_a_certificate_is_not_good_for_the_name_of_another_listener(self):
+        self.assertIn("hostname mismatch", self.s_client("smtp", name=IMAP, code=1).lower())
+        self.assertIn("hostname mismatch", self.s_client("imaps", name=MAIL, code=1).lower())
+
+    def test_versions_before_1_2_are_refused(self):
+        for listener in ("smtp", "imaps"):
+            # The client would offer it: its own security level is lowered.
+            said = self.s_client(listener, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0", code=1)
+            self.assertIn("alert number 70", said)  # protocol_version
+
+    def test_the_alpn_name_of_the_protocol_is_agreed_and_a_foreign_one_refused(self):
+        for listener, (_, _, protocol) in self.LISTENERS.items():
+            self.assertIn(f"ALPN protocol: {protocol}", self.s_client(listener, "-alpn", "h2," + protocol))
+            self.assertIn("alert number 120", self.s_client(listener, "-alpn", "h2,http/1.1", code=1))
+            self.assertIn("No ALPN negotiated", self.s_client(listener))
+
+    def test_the_protocols_of_challenges_are_not_spoken_to_a_stranger(self):
+        self.assertIn("alert number", self.s_client("imaps", "-alpn", "acme-tls/1", code=1))
+
+    def test_renegotiation_is_refused(self):
+        own = self.LISTENERS["imaps"][0]
+        said = run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port('imaps')}", "-servername", own,
+                    "-CAfile", self.root, "-tls1_2"], 1, input=b"R\n").text
+        self.assertIn("RENEGOTIATING", said)
+        self.assertIn("no renegotiation", said)
+
+
+if __name__ == "__main__":
+    unittest.main()
