@@ -129,7 +129,7 @@ void Application::handleSignals() {
 
 void Application::everySecond() {
   challengeListeners_->retry();
-  serving_->renewSelfSigned();
+  serving_->lookAtExpiry();
   std::erase_if(ending_, [](const std::shared_ptr<listeners::Listener>& listener) {
     return listener->counts().open == 0 && listener.use_count() == 1;
   });

@@ -91,16 +91,26 @@ void Serving::refresh() {
   }
 }
 
-void Serving::renewSelfSigned() {
+void Serving::lookAtExpiry() {
   const auto running = running_.load();
+  const Time now = clock_.now();
   for (const auto& one : *running) {
     if (!one.context) continue;
+    const auto& id = one.config.listener.id;
     const auto served = one.context->served();
-    if (served.source != selfSignedSource || served.certificate->notAfter() - clock_.now() > std::chrono::hours(24)) {
-      continue;
+    const Time end = served.certificate->notAfter();
+    if (served.source == selfSignedSource) {
+      if (end - now > std::chrono::hours(24)) continue;
+      one.context->serveMeanwhile(selfSigned(one.context->plan()));
+      swapped_(id);
+    } else if (end <= now && saidExpired_.emplace(id, served.certificate->serial()).second) {
+      log_.error("tls.certificate.expired",
+                 {{"listener", id},
+                  {"source", served.source},
+                  {"serial", served.certificate->serial()},
+                  {"not_after", rfc3339(end)},
+                  {"remedy", "it is still served; see `postern status` for what is being done"}});
     }
-    one.context->serveMeanwhile(selfSigned(one.context->plan()));
-    swapped_(one.config.listener.id);
   }
 }
 

@@ -6,7 +6,9 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "acme/http_challenges.h"
@@ -41,8 +43,9 @@ class Serving {
 
   // The contexts that follow the store from now on.
   void follow(std::shared_ptr<const RunningListeners> running);
-  // Renews self-signed certificates that are served and run out within a day.
-  void renewSelfSigned();
+  // What time alone changes: self-signed certificates that run out within a day are renewed; one of another source that
+  // is served expired is an error in the log, once.
+  void lookAtExpiry();
 
  private:
   tls::Served meanwhile(const tls::ServingPlan& plan, const tls::Served& before);
@@ -59,6 +62,7 @@ class Serving {
   Snapshot<RunningListeners> running_{std::make_shared<const RunningListeners>()};
   std::unique_ptr<acme::Manager> manager_;
   std::uint64_t subscription_;
+  std::set<std::pair<std::string, std::string>> saidExpired_;  // listener and serial; of lookAtExpiry() alone
 };
 
 }  // namespace postern::server

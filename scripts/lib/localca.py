@@ -72,7 +72,7 @@ def reachable(port, host="127.0.0.1"):
         return False
 
 
-def make_certificate(folder, name, dns=("localhost",), ips=("127.0.0.1",)):
+def make_certificate(folder, name, dns=("localhost",), ips=("127.0.0.1",), days=30):
     """A CA and a certificate signed by it, as files `<name>.pem`, `<name>.key` and `<name>-ca.pem` in `folder`."""
     path = lambda suffix: os.path.join(folder, name + suffix)
     names = ",".join([f"DNS:{d}" for d in dns] + [f"IP:{i}" for i in ips])
@@ -87,7 +87,7 @@ def make_certificate(folder, name, dns=("localhost",), ips=("127.0.0.1",)):
         "/CN=test CA " + name, "-config", path(".cnf"), "-extensions", "ca")
     run("req", "-new", *key, "-keyout", path(".key"), "-out", path(".csr"), "-config", path(".cnf"))
     run("x509", "-req", "-in", path(".csr"), "-CA", path("-ca.pem"), "-CAkey", path("-ca.key"), "-CAcreateserial",
-        "-days", "30", "-out", path(".pem"), "-extfile", path(".cnf"), "-extensions", "leaf")
+        "-days", str(days), "-out", path(".pem"), "-extfile", path(".cnf"), "-extensions", "leaf")
     return path(".pem"), path(".key"), path("-ca.pem")
 
 

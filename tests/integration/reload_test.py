@@ -214,6 +214,15 @@ private-key = "file://{key}"
         self.assertEqual(start.returncode, 1)
         self.assertRegex(start.stderr, r"postern\.toml:\d+: error: certificate\.pair")
 
+    def test_an_expired_pair_is_a_warning_and_served_with_an_error_in_the_log(self):
+        expired = self.pair("expired", days=-1)
+        server = self.server(self.config(*expired[:2]))
+        server.served("imaps", "localhost")
+        wait_until(lambda: "tls.certificate.expired listener=imaps" in server.log(), "the log says so")
+        checked = support.postern("check", "--config", server.config)
+        self.assertRegex(checked.stderr, r"postern\.toml:\d+: warning: certificate\.pair.*expired")
+        self.assertEqual(support.postern("check", "--strict", "--config", server.config, check=False).returncode, 1)
+
     def test_a_new_pair_is_taken_only_if_it_is_not_worse(self):
         good, other = self.pair("good"), self.pair("other", dns=("elsewhere.test",), ips=())
         server = self.server(self.config(*good[:2]))
