@@ -117,7 +117,7 @@ Found sniMember(const Found& entry, const std::string& name) {
 void readSni(const Reader& reader, ListenerConfig& config) {
   const Found list = reader.inherited(config.listener.id, {"tls", "sni"});
   std::map<std::string, Place> subjects;
-  for (Found entry : reader.items(list)) {
+  for (const Found& entry : reader.items(list)) {
     if (!entry.node->isTable()) continue;
     const Found subject = sniMember(entry, "subject"), certificate = sniMember(entry, "certificate");
     if (!subject || !certificate) continue;
