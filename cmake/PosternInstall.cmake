@@ -18,12 +18,10 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/PosternConfigVersion.cmak
 install(FILES ${PROJECT_BINARY_DIR}/PosternConfig.cmake ${PROJECT_BINARY_DIR}/PosternConfigVersion.cmake
         DESTINATION ${package_dir} COMPONENT devel)
 
-if(TARGET postern)
-  install(TARGETS postern RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT server)
-  configure_file(${PROJECT_SOURCE_DIR}/packaging/postern.service.in ${PROJECT_BINARY_DIR}/postern.service @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/postern.service DESTINATION lib/systemd/system COMPONENT server)
-  install(FILES ${PROJECT_SOURCE_DIR}/packaging/postern.sysusers.conf DESTINATION lib/sysusers.d RENAME postern.conf COMPONENT server)
-  # An example, not a configuration: nobody's own file is ever written over.
-  install(FILES ${PROJECT_SOURCE_DIR}/packaging/postern.toml DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)
-  install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)
-endif()
+install(TARGETS postern RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT server)
+configure_file(${PROJECT_SOURCE_DIR}/packaging/postern.service.in ${PROJECT_BINARY_DIR}/postern.service @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/postern.service DESTINATION lib/systemd/system COMPONENT server)
+install(FILES ${PROJECT_SOURCE_DIR}/packaging/postern.sysusers.conf DESTINATION lib/sysusers.d RENAME postern.conf COMPONENT server)
+# An example, not a configuration: nobody's own file is ever written over.
+install(FILES ${PROJECT_SOURCE_DIR}/packaging/postern.toml DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT server)
