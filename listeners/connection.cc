@@ -82,7 +82,7 @@ void Connection::readProxyHeader() {
     return;
   }
   const auto refuseHeader = [this](LogLevel level, std::string_view why, Ended ended) {
-    ++household_->refused;
+    if (ended != Ended::PeerLeft) ++household_->refused;
     logStranger(level, "proxy.header.refused", why);
     end(ended);
   };

@@ -75,6 +75,10 @@ void Connection::act(Action action) {
     case Action::Continue: return;
     case Action::Close: return finish(Ended::Finished);
     case Action::StartTls:
+      if (channel_->ssl()) {
+        log().error("session.failed", {{"listener", terms_->settings.id}, {"error", "STARTTLS inside TLS"}});
+        return end(Ended::Failed);
+      }
       // What came in the clear, be it here or still in the kernel, was never protected and is not looked at
       // (CVE-2011-0411). The reply has not left yet, so nothing of the handshake can be among it.
       phase_ = Phase::UpgradeReply;

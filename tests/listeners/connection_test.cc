@@ -31,6 +31,15 @@ TEST(Connection, GreetsAnswersAndCloses) {
   EXPECT_TRUE(stage.empties());
 }
 
+// close() with unread input resets the connection, and the peer's system throws away what it has not read yet.
+TEST(Connection, LosesNoLastWordsToInputThatNobodyReads) {
+  Stage stage(plainSettings());
+  Client client(stage.port());
+  client.send("big 100000\nquit\n" + std::string(200000, 'x'));
+  EXPECT_EQ(client.readAll().size(), 6 + 100001 + 4u);
+  EXPECT_TRUE(client.endedWell());
+}
+
 TEST(Connection, TellsTheSessionWhoIsWhere) {
   Stage stage(plainSettings());
   Client client(stage.port(), "127.0.0.9");
@@ -265,6 +274,16 @@ TEST(Connection, NeverShowsTheSessionWhatWasInTheKernelAtStartTls) {
   if (!client.handshake()) return;  // what came too late for being dropped has broken the handshake: safe as well
   client.send("quit\n");
   EXPECT_EQ(client.readAll(), "encrypted\nbye\n");
+}
+
+TEST(Connection, EndsWhereASessionWantsTlsInsideTls) {
+  Tls tls;
+  Stage stage(implicitSettings(), tls.context());
+  Client client(stage.port());
+  ASSERT_TRUE(client.handshake());
+  client.send("starttls\n");
+  client.readAll();
+  EXPECT_TRUE(stage.logged("session.failed"));
 }
 
 TEST(Connection, TellsTheSessionAboutItsTls) {

@@ -142,6 +142,14 @@ TEST(Listener, SaysNothingToATrustedPeerBeforeItsProxyHeader) {
   EXPECT_EQ(stage.listener().counts().refused, 1u);
 }
 
+TEST(Listener, DoesNotCountALoadBalancersProbeAsRefused) {
+  Stage stage(proxied());
+  { Client probe(stage.port()); }
+  EXPECT_TRUE(stage.logged("connection.ended"));
+  EXPECT_EQ(stage.listener().counts().refused, 0u);
+  EXPECT_EQ(stage.listener().counts().accepted, 0u);
+}
+
 TEST(Listener, BoundsTheTimeOfAProxyHeader) {
   auto settings = proxied();
   settings.tlsTimeout = 80ms;
