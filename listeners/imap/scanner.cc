@@ -28,11 +28,10 @@ bool isAtomChar(char c) {
 
 bool isTag(std::string_view text) {
   constexpr std::size_t longest = 32;
-  return !text.empty() && text.size() <= longest &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           // '<' and '>' are allowed to tags but used by none; a browser would make markup of them.
-           return (isAtomChar(c) || c == ']') && c != '+' && c != '<' && c != '>';
-         });
+  return !text.empty() && text.size() <= longest && std::all_of(text.begin(), text.end(), [](char c) {
+    // '<' and '>' are allowed to tags but used by none; a browser would make markup of them.
+    return (isAtomChar(c) || c == ']') && c != '+' && c != '<' && c != '>';
+  });
 }
 
 bool Scanner::take(char c) {

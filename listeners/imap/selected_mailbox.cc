@@ -56,8 +56,10 @@ void SelectedMailbox::open(std::string& out) {
 void SelectedMailbox::tellExpunged(std::string& out) {
   const auto& now = mailbox_.messages();
   std::size_t kept = 0;
+  auto there = now.begin();
   for (auto& message : known_) {
-    if (find(now, message.uid)) {
+    while (there != now.end() && there->uid < message.uid) ++there;
+    if (there != now.end() && there->uid == message.uid) {
       if (&known_[kept] != &message) known_[kept] = std::move(message);
       ++kept;
     } else {
@@ -72,11 +74,15 @@ void SelectedMailbox::refresh(std::string& out, bool mayExpunge) {
   if (lost_) return;
   if (mayExpunge) tellExpunged(out);
   const auto& now = mailbox_.messages();
+  auto fresh = now.begin();
   for (std::size_t i = 0; i < known_.size(); ++i) {
-    const auto* fresh = find(now, known_[i].uid);
-    if (!fresh) continue;
-    const bool news = fresh->flags != known_[i].flags;
-    known_[i] = *fresh;
+    auto& message = known_[i];
+    while (fresh != now.end() && fresh->uid < message.uid) ++fresh;
+    if (fresh == now.end()) break;
+    if (fresh->uid != message.uid) continue;
+    const bool news = fresh->flags != message.flags;
+    message.flags = fresh->flags;
+    message.recent = fresh->recent;
     if (news) tellFlags(out, i);
   }
   const std::uint32_t last = known_.empty() ? 0 : known_.back().uid;

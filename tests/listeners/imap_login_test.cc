@@ -52,7 +52,7 @@ TEST_F(ImapLogin, AuthenticatesWithPlain) {
 }
 
 TEST_F(ImapLogin, RefusesWhatIsNoPlainMessage) {
-  for (const std::string initial : {"=", "AAA", "%%%%", base64("jane").c_str(), base64("a").c_str()}) {
+  for (const std::string& initial : {std::string("="), std::string("AAA"), std::string("%%%%"), base64("jane")}) {
     EXPECT_THAT(started().send("a AUTHENTICATE PLAIN " + initial + "\r\n"), StartsWith("a BAD ")) << initial;
   }
   EXPECT_THAT(started().send("a AUTHENTICATE PLAIN " + plain("", "secret") + "\r\n"), StartsWith("a BAD "));

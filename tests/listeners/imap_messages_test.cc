@@ -289,5 +289,21 @@ TEST_F(ImapMessages, AnswersManyPipelinedCommandsInOrder) {
   EXPECT_EQ(driver.send(commands), answers);
 }
 
+TEST_F(ImapMessages, LetsAnswersLeaveBeforeItMakesMore) {
+  const auto session = std::make_shared<Session>(settings_, listeners::Peer{}, nullptr, root_, log_);
+  Driver(session).startEncrypted();
+  std::string commands, said;
+  for (int i = 0; i < 5000; ++i) commands += "a CAPABILITY\r\n";
+  int steps = 1;
+  for (auto step = session->received(commands);; step = session->resumed(), ++steps) {
+    EXPECT_LE(step.reply.size(), 300U << 10);
+    said += step.reply;
+    if (!step.work) break;
+    step.work();
+  }
+  EXPECT_GT(steps, 1);
+  EXPECT_EQ(countOf(said, "a OK Done\r\n"), 5000);
+}
+
 }  // namespace
 }  // namespace postern::imap
