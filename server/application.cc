@@ -52,6 +52,7 @@ int Application::run() {
     start();
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
+    takeApart();
     return 1;
   }
   serveUntilTold();
@@ -137,31 +138,39 @@ void Application::everySecond() {
 
 void Application::shutDown() {
   log_.info("server.stopping", {{"within", inWords(settings_->shutdownTimeout)}});
-  for (const auto& one : *running_.load()) retire(one.listener);
+  for (const auto& one : *running_.exchange(std::make_shared<const RunningListeners>())) retire(one.listener);
   for (const auto& listener : ending_) listener->shutDown();
   const auto deadline = std::chrono::steady_clock::now() + settings_->shutdownTimeout;
   bool again = false;  // a second signal: at once
-  auto open = [this] {
-    return std::any_of(ending_.begin(), ending_.end(),
-                       [](const auto& listener) { return listener->counts().open > 0; });
-  };
-  while (open() && !again && std::chrono::steady_clock::now() < deadline) {
+  while (sessionsOpen() && !again && std::chrono::steady_clock::now() < deadline) {
     pollfd waiting{signals_.descriptor(), POLLIN, 0};
     ::poll(&waiting, 1, 20);
     while (const auto signal = signals_.next()) again = again || *signal == SIGTERM || *signal == SIGINT;
   }
+  takeApart();
+  log_.info("server.stopped");
+}
+
+bool Application::sessionsOpen() const {
+  return std::any_of(ending_.begin(), ending_.end(), [](const auto& listener) { return listener->counts().open > 0; });
+}
+
+// Everything in an order in which nothing is used after it is gone; also what a start that failed half-way left.
+void Application::takeApart() {
   control_.reset();
+  for (const auto& one : *running_.exchange(std::make_shared<const RunningListeners>())) retire(one.listener);
   for (const auto& listener : ending_) listener->abort();
-  while (open()) ::poll(nullptr, 0, 5);  // sessions use what is taken apart below
+  while (sessionsOpen()) ::poll(nullptr, 0, 5);  // sessions use what is taken apart below
   challengeListeners_.reset();
-  serving_->follow(std::make_shared<const RunningListeners>());
-  running_.store(std::make_shared<const RunningListeners>());
+  if (serving_) {
+    serving_->stop();
+    serving_->follow(std::make_shared<const RunningListeners>());
+  }
   prober_.reset();
   ending_.clear();
   loops_.reset();
   workers_.reset();
   serving_.reset();
-  log_.info("server.stopped");
 }
 
 Application::ReloadResult Application::reload() {

@@ -57,6 +57,8 @@ class Application {
   void handleSignals();
   void everySecond();
   void shutDown();
+  bool sessionsOpen() const;
+  void takeApart();
 
   ReloadResult reload();
   ReloadResult reloadFrom(Everything everything);

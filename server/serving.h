@@ -31,6 +31,8 @@ class Serving {
   ~Serving();
 
   acme::Manager& manager() { return *manager_; }
+  // Ends the orders and with them every swap; manager() is gone. For the end of the server.
+  void stop() { manager_.reset(); }
   tls::CertificateStore& store() { return store_; }
   const acme::HttpChallenges& httpChallenges() const { return httpChallenges_; }
 

@@ -33,6 +33,15 @@ protocol = "http"
 """
 
 
+def read(path):
+    """The text of a file; "" while it does not exist."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
 class CommandLine(support.TestCase):
     def test_wrong_usage_exits_2_and_help_exits_0(self):
         for arguments in ([], ["nonsense"], ["run"], ["renew", "--socket", "/nowhere"], ["check", "--nonsense"]):
@@ -173,16 +182,16 @@ class Signals(support.TestCase):
     def test_sigusr1_opens_the_log_file_again(self):
         log = os.path.join(self.folder, "logs", "postern.log")
         server = self.server(PLAIN + f'[global.tracing]\npath = "{log}"\nformat = "json"\n')
-        wait_until(lambda: os.path.exists(log) and "server.started" in open(log).read(), "the log is written")
-        for line in open(log):
+        wait_until(lambda: "server.started" in read(log), "the log is written")
+        for line in read(log).splitlines():
             entry = json.loads(line)
             self.assertTrue({"time", "level", "event"} <= set(entry))
         os.rename(log, log + ".1")
         os.kill(server.process.pid, signal.SIGUSR1)
         wait_until(lambda: os.path.exists(log), "the new file is there")
         server.command("reload")
-        wait_until(lambda: "config.reload.applied" in open(log).read(), "the reload is in the new file")
-        self.assertNotIn("config.reload.applied", open(log + ".1").read())
+        wait_until(lambda: "config.reload.applied" in read(log), "the reload is in the new file")
+        self.assertNotIn("config.reload.applied", read(log + ".1"))
 
 
 class ControlSocket(support.TestCase):
@@ -277,11 +286,11 @@ class RunAs(support.TestCase):
                   acme_section(pebble, self.folder + "/fresh"))
         server = self.server(config)
         uid = pwd.getpwnam("nobody").pw_uid
-        status = open(f"/proc/{server.process.pid}/status").read()
+        status = read(f"/proc/{server.process.pid}/status")
         self.assertEqual(re.search(r"^Uid:\s+(\d+)\s+(\d+)\s+(\d+)", status, re.M).groups(), (str(uid),) * 3)
         self.assertEqual(int(re.search(r"^CapEff:\s+(\w+)", status, re.M).group(1), 16), 1 << 10)  # NET_BIND_SERVICE
         for task in os.listdir(f"/proc/{server.process.pid}/task"):
-            text = open(f"/proc/{server.process.pid}/task/{task}/status").read()
+            text = read(f"/proc/{server.process.pid}/task/{task}/status")
             self.assertEqual(re.search(r"^Uid:\s+(\d+)", text, re.M).group(1), str(uid))
         server.await_certificate("mail.example.test")
         for path in ("fresh/acme", "fresh/mail"):
