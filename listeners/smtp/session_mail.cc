@@ -179,6 +179,7 @@ void Session::spool() {
     transaction_ = delivery_->begin(recipients_);
     transaction_->append(traceFields(trace_));
     if (trace_.authenticated) transaction_->append(missingFields(chunk_, trace_));
+    if (!beginsWithHeader(chunk_)) transaction_->append("\r\n");
   }
   transaction_->append(chunk_);
   chunk_.clear();

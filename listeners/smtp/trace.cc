@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "base/text.h"
@@ -37,6 +38,15 @@ std::string traceFields(const Trace& trace) {
   if (!trace.onlyRecipient.empty()) fields += fmt::format("\r\n\tfor <{}>", trace.onlyRecipient);
   fields += fmt::format(";\r\n\t{}\r\n", rfc5322Date(trace.at));
   return fields;
+}
+
+bool beginsWithHeader(std::string_view beginning) {
+  if (beginning.empty() || beginning.starts_with("\r\n")) return true;
+  const auto colon = beginning.find_first_of(":\r");
+  if (colon == std::string_view::npos || beginning[colon] != ':') return false;
+  auto name = beginning.substr(0, colon);
+  while (name.ends_with(' ') || name.ends_with('\t')) name.remove_suffix(1);  // RFC 5322 section 4.5
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 std::string missingFields(std::string_view beginning, const Trace& trace) {

@@ -29,6 +29,10 @@ std::string traceFields(const Trace& trace);
 // the header does not end within it.
 std::string missingFields(std::string_view beginning, const Trace& trace);
 
+// Whether a message goes on from our fields with its own: its first line is a field, or the empty line that ends the
+// header. Text that stands there without a header must not become a part of ours.
+bool beginsWithHeader(std::string_view beginning);
+
 // "ESMTPSA" and its kind (RFC 3848, RFC 6531).
 std::string withProtocol(const Trace& trace);
 // "Sun, 1 Mar 2026 12:00:00 +0000"

@@ -182,8 +182,8 @@ class Curl(MailCase):
         path = self.scratch("huge")
         with open(path, "wb") as file:
             file.truncate(51 << 20)
-        done = self.curl(f"smtp://localhost:{self.ports['mx']}", "--ssl-reqd", "-v", "--mail-from", "out@elsewhere.test",
-                         "--mail-rcpt", user.address, "-T", path, code=55)
+        done = self.curl(f"smtp://localhost:{self.ports['mx']}", "--ssl-reqd", "-v", "--mail-from",
+                         "out@elsewhere.test", "--mail-rcpt", user.address, "-T", path, code=55)
         self.assertIn("552 5.3.4", done.text)
         self.assertNotIn("354", done.text)
 

@@ -1,4 +1,4 @@
-"""Sessions of SMTP and IMAP at closer range: what arrives byte by byte, IDLE, two sessions at once, a thousand messages."""
+"""Sessions of SMTP and IMAP at closer range: what arrives byte by byte, IDLE, two sessions at once, many messages."""
 
 import base64
 import email.message
@@ -18,20 +18,29 @@ LIMIT = 50 << 20  # what SIZE announces
 class Delivery(MailCase):
     def test_utf8_and_eight_bit_content_arrive_byte_for_byte(self):
         user = self.user()
-        body = ("Grüße aus Köln, 東京\r\n..\r\n.\r\n. \r\n\t tabs and trailing blanks \t \r\n\r\n\r\n" + "ж" * 400 + "\r\n").encode()
+        body = ("Grüße aus Köln, 東京\r\n..\r\n.\r\n. \r\n\t tabs and trailing blanks \t \r\n\r\n\r\n" + "ж" * 400 +
+                "\r\n").encode()
         body += bytes(byte for byte in range(1, 256) if byte not in b"\r\n") + b"\r\n"
         content = message("Grüße", body, sender="jürgen@elsewhere.test")
         with smtplib.SMTP("127.0.0.1", self.ports["mx"], timeout=60) as client:
             client.starttls(context=support.client_context())
             client.ehlo("client.test")
             self.assertTrue(client.has_extn("SMTPUTF8") and client.has_extn("8BITMIME"))
-            client.sendmail("jürgen@elsewhere.test", [user.address], content, mail_options=["SMTPUTF8", "BODY=8BITMIME"])
+            client.sendmail("jürgen@elsewhere.test", [user.address], content,
+                            mail_options=["SMTPUTF8", "BODY=8BITMIME"])
         read = self.fetched(user)[0]
         self.assertTrue(read.endswith(b"\r\n" + content), read)
         trace = read[:-len(content)].decode()
         self.assertRegex(trace, r"^Return-Path: <jürgen@elsewhere\.test>\r\nReceived: from client\.test ")
         self.assertIn(" with UTF8SMTPS id ", trace)
         self.assertTrue(all(line.startswith(("Return-Path:", "Received:", "\t")) for line in trace.splitlines()), trace)
+
+    def test_text_without_a_header_is_the_body_of_its_message(self):
+        user = self.user()
+        self.deliver(user, b"Dear User,\r\nthis came from a script.\r\n")
+        client = self.imap(user)
+        client.select()
+        self.assertEqual(client.fetch("1", "(BODY.PEEK[TEXT])")[1][0][1], b"Dear User,\r\nthis came from a script.\r\n")
 
     def test_ten_megabytes_arrive_byte_for_byte(self):
         user = self.user()
@@ -69,7 +78,8 @@ class Delivery(MailCase):
         recipient = user.address.encode()
         reply(stream)
         for end in (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r"):
-            connection.sendall(b"HELO client.test\r\nMAIL FROM:<out@elsewhere.test>\r\nRCPT TO:<" + recipient + b">\r\nDATA\r\n")
+            connection.sendall(b"HELO client.test\r\nMAIL FROM:<out@elsewhere.test>\r\nRCPT TO:<" + recipient +
+                               b">\r\nDATA\r\n")
             for code in ("250", "250", "250", "354"):
                 self.assertTrue(reply(stream).startswith(code))
             connection.sendall(b"Subject: a\r\n\r\nfirst" + end + b"MAIL FROM:<smuggled@elsewhere.test>\r\nRCPT TO:<" +
@@ -127,7 +137,7 @@ class Reading(MailCase):
         _, answer = client.uid("FETCH", uid.decode(), "(FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])")
         first, body = answer[0]
         self.assertEqual(body, content)
-        self.assertEqual({flag for flag in imaplib.ParseFlags(first)} - {rb"\Recent"}, {rb"\Seen", rb"\Flagged", rb"\Draft"})
+        self.assertEqual(set(imaplib.ParseFlags(first)) - {rb"\Recent"}, {rb"\Seen", rb"\Flagged", rb"\Draft"})
         self.assertEqual(time.mktime(imaplib.Internaldate2tuple(first)), at)
         self.assertIn(b"RFC822.SIZE %d" % len(content), first)
         status, answer = client.append("Nowhere", None, None, content)
@@ -165,7 +175,8 @@ class Reading(MailCase):
         made["From"], made["To"], made["Subject"] = "out@elsewhere.test", user.address, "parts"
         made.set_content("The text.\n")
         made.add_alternative("<p>The text.</p>\n", subtype="html")
-        made.add_attachment(bytes(range(256)) * 4, maintype="application", subtype="octet-stream", filename="all bytes.bin")
+        made.add_attachment(bytes(range(256)) * 4, maintype="application", subtype="octet-stream",
+                            filename="all bytes.bin")
         self.deliver(user, made.as_bytes(policy=email.policy.SMTP))
         client = self.imap(user)
         client.select()

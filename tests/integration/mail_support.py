@@ -1,7 +1,7 @@
 """What the tests with real mail clients share: one server per class, an account per test, and the clients themselves.
 
 The CA does not matter to most of them, so the certificate is a static one whose CA the clients are told: they verify it
-for "localhost" and for the names below. Each test takes an account of its own with self.user(), and so disturbs no other.
+for "localhost" and for the names below. Each test takes an account of its own with self.user(), and disturbs no other.
 """
 
 import imaplib
@@ -44,7 +44,8 @@ tls.implicit = true
 
 class User:
     def __init__(self, number):
-        self.name, self.address, self.password = f"user{number}", f"user{number}@example.test", f"correct horse {number}"
+        self.name, self.password = f"user{number}", f"correct horse {number}"
+        self.address = self.name + "@example.test"
 
 
 USERS = [User(number) for number in range(ACCOUNTS)]

@@ -77,7 +77,8 @@ SyncState {self.scratch('state')}-
     def append(self, folder, subject, flags=""):
         for part in ("cur", "new", "tmp"):
             os.makedirs(os.path.join(folder, part), exist_ok=True)
-        path = os.path.join(folder, "cur" if flags else "new", subject.replace(" ", "-") + (":2," + flags if flags else ""))
+        name = subject.replace(" ", "-")
+        path = os.path.join(folder, f"cur/{name}:2,{flags}" if flags else f"new/{name}")
         with open(path, "wb") as file:
             file.write(message(subject).replace(b"\r\n", b"\n"))
 

@@ -71,6 +71,20 @@ TEST_F(SmtpTest, AddsNoDateToMailFromElsewhere) {
   EXPECT_THAT(onlyText(), Not(HasSubstr("Date:")));
 }
 
+TEST_F(SmtpTest, KeepsTextWithoutAHeaderApartFromItsOwnFields) {
+  for (const std::string text : {"Dear Jane,\r\nhow: are you?\r\n", " folded: x\r\n", "\tx\r\n", ": x\r\n",
+                                 "a b: c\r\n", "no colon\r\n", "\xc3\xa4: x\r\n"}) {
+    delivery_->messages.clear();
+    greeted().send(std::string(envelope) + text + ".\r\n");
+    EXPECT_THAT(onlyText(), EndsWith("+0000\r\n\r\n" + text)) << text;
+  }
+  for (const std::string text : {"Subject: x\r\n", "X-Empty:\r\n", "Old : x\r\n\r\nbody\r\n", "\r\nbody\r\n"}) {
+    delivery_->messages.clear();
+    greeted().send(std::string(envelope) + text + ".\r\n");
+    EXPECT_THAT(onlyText(), EndsWith("+0000\r\n" + text)) << text;
+  }
+}
+
 TEST_F(SmtpTest, TakesLeadingDotsAway) {
   greeted().send(std::string(envelope) + "\r\n..\r\n...\r\n.a\r\n..b\r\na.\r\n.\r\n");
   EXPECT_THAT(onlyText(), EndsWith("+0000\r\n\r\n.\r\n..\r\na\r\n.b\r\na.\r\n"));
