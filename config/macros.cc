@@ -9,7 +9,9 @@ void Macros::define(const Node& table) {
   for (const auto& [name, node] : table.members) {
     const auto [at, fresh] = macros_.try_emplace(lower(name), Macro{node, name});
     if (!fresh) {
-      report_.error({"macros", name}, node,
+      Node bare;  // without its value: macros are where passwords are kept
+      bare.place = node.place;
+      report_.error({"macros", name}, bare,
                     "set twice, since capitals do not matter; the other stands at " + placeText(at->second.node.place),
                     "keep one of them");
     }
