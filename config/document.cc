@@ -8,8 +8,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/error.h"
-
 namespace postern::config {
 namespace {
 
