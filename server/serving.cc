@@ -45,13 +45,12 @@ tls::Served Serving::meanwhile(const tls::ServingPlan& plan, const tls::Served& 
   const bool hadBetter = before.certificate && before.source != selfSignedSource;
   if (hadBetter && plan.own) return before;
   if (plan.own) {
-    const auto cached = manager_->cached();
+    if (!cached_) cached_ = manager_->cached();
     std::vector<tls::CertifiedKeyRef> candidates;
-    for (const auto& [source, certificate] : cached) candidates.push_back(certificate);
-    if (auto best = tls::bestMeanwhile(plan.hostnames, candidates, clock_.now())) {
-      auto found = std::find_if(cached.begin(), cached.end(), [&](const auto& one) { return one.second == best; });
-      return {best, found->first};
+    for (const auto& [source, certificate] : *cached_) {
+      if (source == plan.own->source) candidates.push_back(certificate);
     }
+    if (auto best = tls::bestMeanwhile(plan.hostnames, candidates, clock_.now())) return {best, plan.own->source};
   }
   // What is self-signed already stays while it is for the same names: clients may have pinned it by hand meanwhile.
   if (before.certificate && std::all_of(plan.hostnames.begin(), plan.hostnames.end(),
@@ -70,6 +69,7 @@ tls::Served Serving::selfSigned(const tls::ServingPlan& plan) {
 
 void Serving::follow(std::shared_ptr<const RunningListeners> running) {
   running_.store(std::move(running));
+  cached_.reset();
   refresh();  // what was published while the contexts were built
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -64,6 +65,8 @@ class Serving {
   Snapshot<RunningListeners> running_{std::make_shared<const RunningListeners>()};
   std::unique_ptr<acme::Manager> manager_;
   std::uint64_t subscription_;
+  // What the caches hold, read when the first listener needs it and forgotten when all are built.
+  std::optional<std::vector<std::pair<std::string, tls::CertifiedKeyRef>>> cached_;
   std::set<std::pair<std::string, std::string>> saidExpired_;  // listener and serial; of lookAtExpiry() alone
 };
 
