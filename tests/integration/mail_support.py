@@ -78,6 +78,12 @@ def message(subject, body=b"Hello.\r\n", sender="out@elsewhere.test", recipient=
             "Date: Mon, 03 Jun 2024 10:00:00 +0000\r\n\r\n").encode() + body
 
 
+def end(server):
+    """An orderly stop: what a sanitizer finds on the way out fails the class."""
+    if server.process and (status := server.stop()):
+        raise AssertionError(f"postern ended with {status}:\n{server.log()}")
+
+
 class MailCase(unittest.TestCase):
     """One server for the tests of a class."""
 
@@ -102,7 +108,7 @@ maildir = "{os.path.join(cls.folder, 'mail')}"
 {PRINCIPALS}
 {cls.extra}
 """, start=False)
-        cls.addClassCleanup(lambda: cls.server.process and cls.server.process.kill())
+        cls.addClassCleanup(end, cls.server)
         cls.users = itertools.chain(USERS)
         cls.server.start()
         cls.look_up_ports()
