@@ -114,7 +114,9 @@ ControlSocket::ControlSocket(std::string path, const std::optional<Identity>& ow
     throw PrivilegeError("another server answers at control.socket " + path_ +
                          "; stop it, or give this one a control.socket of its own");
   }
-  if (answer == -ECONNREFUSED) ::unlink(path_.c_str());
+  struct stat info {};
+  const bool stale = answer == -ECONNREFUSED && ::stat(path_.c_str(), &info) == 0 && S_ISSOCK(info.st_mode);
+  if (stale) ::unlink(path_.c_str());
   Descriptor made(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const mode_t before = ::umask(0117);  // nobody may connect before the mode is right
   const bool bound =
@@ -126,7 +128,6 @@ ControlSocket::ControlSocket(std::string path, const std::optional<Identity>& ow
                           ownership(path_.substr(0, path_.rfind('/') + 1)) + ")",
                       reason);
   }
-  struct stat info {};
   if (::chmod(path_.c_str(), 0660) != 0 || (owner && ::geteuid() == 0 && ::chown(path_.c_str(), uid_, gid_) != 0) ||
       ::listen(made.get(), 64) != 0 || ::stat(path_.c_str(), &info) != 0) {
     const int failed = errno;

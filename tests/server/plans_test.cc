@@ -1,0 +1,142 @@
+#include "server/plans.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "tests/server/loading.h"
+#include "tests/support/test_certificates.h"
+
+namespace postern::server {
+namespace {
+
+using testing::loaded;
+using testing::settings;
+
+const std::string acme = R"(
+[acme."le"]
+cache = "cache"
+challenge-bind = "0.0.0.0"
+)";
+
+std::string listener(const std::string& id, const std::string& rest) {
+  return "[server.listener.\"" + id + "\"]\nprotocol = \"imap\"\n" + rest + "\n";
+}
+
+TEST(Plans, OrderOneCertificateForEqualNameSetsWhateverTheirOrder) {
+  const auto plan =
+      acmePlan(settings("server.hostname = \"mail.example.org\"\nserver.tls.acme = \"le\"\n" +
+                        listener("a", "bind = \"127.0.0.1:0\"\nhostname = [\"x.org.example\", \"y.org.example\"]") +
+                        listener("b", "bind = \"127.0.0.1:0\"\nhostname = [\"y.org.example\", \"x.org.example\"]") +
+                        listener("c", "bind = \"127.0.0.1:0\"") + acme));
+  ASSERT_EQ(plan.certificates.size(), 2U);
+  EXPECT_EQ(plan.certificates[0].names, (std::vector<std::string>{"x.org.example", "y.org.example"}));
+  EXPECT_EQ(plan.certificates[1].names, (std::vector<std::string>{"mail.example.org"}));
+}
+
+TEST(Plans, PutNoNameOfAListenerWithoutTlsIntoAnOrder) {
+  const auto plan =
+      acmePlan(settings("server.hostname = \"mail.example.org\"\nserver.tls.acme = \"le\"\n" +
+                        listener("a", "bind = \"127.0.0.1:0\"\ntls.enable = false\nallow-plain-text = true") + acme));
+  EXPECT_TRUE(plan.certificates.empty());
+}
+
+TEST(Plans, OrderTheProvidersFurtherDomains) {
+  const auto plan = acmePlan(settings(
+      "server.hostname = \"mail.example.org\"\nserver.tls.acme = \"le\"\n" + listener("a", "bind = \"127.0.0.1:0\"") +
+      acme + "domains = [\"one.example.org\", [\"two.example.org\", \"three.example.org\"]]\n"));
+  ASSERT_EQ(plan.certificates.size(), 3U);
+  EXPECT_EQ(plan.certificates[2].names.size(), 2U);
+}
+
+TEST(Plans, ServeTheListenersOwnNamesItsSniRulesAndItsProvidersDomains) {
+  const auto value = settings("server.hostname = \"mail.example.org\"\nserver.tls.acme = \"le\"\n" +
+                              listener("a", "bind = \"127.0.0.1:0\"\ntls.implicit = true") + acme +
+                              "domains = \"more.example.org\"\n");
+  const auto plan = servingPlan(value.listeners.front(), value);
+  EXPECT_EQ(plan.own, tls::acmeCertificate("le", {"mail.example.org"}));
+  ASSERT_EQ(plan.domains.size(), 1U);
+  EXPECT_EQ(plan.domains[0], tls::acmeCertificate("le", {"more.example.org"}));
+  EXPECT_EQ(plan.alpn, std::vector<std::string>{"imap"});
+  EXPECT_FALSE(plan.answersChallenges);
+}
+
+TEST(Plans, AnswerChallengesOnAnImplicitListenerOnThePortAndElseOnAListenerForThatAlone) {
+  const std::string head = "server.hostname = \"mail.example.org\"\nserver.tls.acme = \"le\"\n";
+  const auto beside = settings(head + listener("a", "bind = \"127.0.0.1:443\"\ntls.implicit = true") + acme);
+  EXPECT_TRUE(answersChallenges(beside.listeners.front(), beside));
+  EXPECT_TRUE(challengeAddresses(beside).empty());
+  EXPECT_EQ(challengeTarget(beside.providers.front(), beside), "127.0.0.1:443");
+
+  const auto alone = settings(head + listener("a", "bind = \"127.0.0.1:993\"\ntls.implicit = true") + acme);
+  EXPECT_FALSE(answersChallenges(alone.listeners.front(), alone));
+  const auto addresses = challengeAddresses(alone);
+  ASSERT_EQ(addresses.size(), 1U);
+  EXPECT_EQ(addresses[0].address, (listeners::Address{"0.0.0.0", 443}));
+  EXPECT_EQ(addresses[0].providers, std::vector<std::string>{"le"});
+  EXPECT_EQ(challengeTarget(alone.providers.front(), alone), "0.0.0.0:443");
+}
+
+TEST(Plans, OpenNoChallengePortForAProviderFromWhichNothingIsWanted) {
+  const auto value = settings("server.hostname = \"mail.example.org\"\n" +
+                              listener("a", "bind = \"127.0.0.1:0\"\nallow-plain-text = true") + acme);
+  EXPECT_TRUE(challengeAddresses(value).empty());
+}
+
+class StaticPairs : public ::testing::Test {
+ protected:
+  config::Loaded with(const std::string& chain, const Secret& key) {
+    return loaded("server.hostname = \"mail.example.org\"\nserver.tls.certificate = \"pair\"\n" +
+                  listener("a", "bind = \"127.0.0.1:0\"\ntls.implicit = true") + "[certificate.pair]\ncert = '''\n" +
+                  chain + "'''\nprivate-key = '''\n" + std::string(key.reveal()) + "'''\n");
+  }
+  std::string problems(const config::Loaded& from) {
+    config::Diagnostics diagnostics;
+    certificates_ = staticCertificates(from, postern::testing::machineTime(), diagnostics);
+    return diagnostics.text();
+  }
+  postern::testing::TestCa ca_;
+  std::map<tls::CertificateId, tls::CertifiedKeyRef> certificates_;
+};
+
+TEST_F(StaticPairs, AreServedWhenTheyFit) {
+  const auto pair = ca_.issuePem({"mail.example.org"});
+  EXPECT_EQ(problems(with(pair.chain, pair.key)), "");
+  EXPECT_EQ(certificates_.count(tls::staticCertificate("pair")), 1U);
+}
+
+TEST_F(StaticPairs, ThatDoNotMatchAreAnErrorAtTheirSectionsPlace) {
+  const auto first = ca_.issuePem({"mail.example.org"}), second = ca_.issuePem({"mail.example.org"});
+  const auto text = problems(with(first.chain, second.key));
+  EXPECT_NE(text.find("postern.toml:6: error: certificate.pair"), std::string::npos) << text;
+  EXPECT_TRUE(certificates_.empty());
+}
+
+TEST_F(StaticPairs, ThatAreExpiredOrForAnotherNameAreAWarningAndServed) {
+  postern::testing::IssueOptions past;
+  past.notBefore = postern::testing::machineTime() - std::chrono::hours(48);
+  past.notAfter = postern::testing::machineTime() - std::chrono::hours(24);
+  const auto expired = ca_.issuePem({"mail.example.org"}, past);
+  EXPECT_NE(problems(with(expired.chain, expired.key)).find("warning"), std::string::npos);
+  EXPECT_EQ(certificates_.size(), 1U);
+  const auto other = ca_.issuePem({"other.example.org"});
+  EXPECT_NE(problems(with(other.chain, other.key)).find("does not cover mail.example.org"), std::string::npos);
+  EXPECT_EQ(certificates_.size(), 1U);
+}
+
+TEST(Plans, FindAPolicyThatThisOpenSslCannotServeAtLoad) {
+  const auto from = loaded("server.hostname = \"mail.example.org\"\n" +
+                           listener("a",
+                                    "bind = \"127.0.0.1:0\"\ntls.implicit = true\ntls.protocols = \"TLSv1.3\"\n"
+                                    "tls.ciphers = \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\""));
+  ASSERT_TRUE(from.settings) << from.diagnostics.text();
+  config::Diagnostics diagnostics;
+  tryPolicies(from, diagnostics);
+  EXPECT_TRUE(diagnostics.hasErrors());
+  EXPECT_NE(diagnostics.text().find("postern.toml:2: error: server.listener.a.tls"), std::string::npos)
+      << diagnostics.text();
+}
+
+}  // namespace
+}  // namespace postern::server
