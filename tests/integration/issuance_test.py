@@ -51,7 +51,13 @@ class FirstIssuance(support.TestCase):
         pebble.process.kill()
         server = self.server(config(pebble, self.folder))
         self.assertEqual(server.listener("imaps")["tls"]["source"], "self-signed")
-        server.served("imaps", "imap.example.test")  # a handshake works
+        self_signed = server.public_key("imaps", "imap.example.test")
+        # It is made with the key of the pending order: whoever pinned it (DANE) is right about what follows.
+        pebble.start()
+        server.command("renew", "imap.example.test", "--wait", check=False)
+        server.await_certificate("imap.example.test")
+        self.assertEqual(server.public_key("imaps", "imap.example.test"), self_signed)
+        self.assertEqual(server.listener("imaps")["tls"]["source"], "acme:pebble")
 
 
 class CachedRestart(support.TestCase):

@@ -113,18 +113,25 @@ class Server:
         raw = socket.create_connection(("127.0.0.1", port or self.port(name)), timeout=20)
         return context.wrap_socket(raw, server_hostname=server_name, session=session)
 
-    def served(self, name, server_name):
-        """The serial a listener serves to a client that asks for `server_name`, over STARTTLS where that is its mode."""
+    def _served(self, name, server_name, what):
         listener = self.listener(name)
         port = int(listener["bind"][0].rsplit(":", 1)[1])
         args = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", server_name]
         if listener["tls"]["mode"] == "starttls":
             args += ["-starttls", listener["protocol"]]
         done = subprocess.run(args, input="", capture_output=True, text=True, timeout=30)
-        pem = subprocess.run(["openssl", "x509", "-noout", "-serial"], input=done.stdout, capture_output=True, text=True)
-        if pem.returncode != 0:
+        shown = subprocess.run(["openssl", "x509", "-noout", what], input=done.stdout, capture_output=True, text=True)
+        if shown.returncode != 0:
             raise AssertionError(f"{name} served no certificate:\n{done.stdout}{done.stderr}")
-        return pem.stdout.strip().split("=", 1)[1].lower().lstrip("0")
+        return shown.stdout.strip()
+
+    def served(self, name, server_name):
+        """The serial a listener serves to a client that asks for `server_name`, over STARTTLS where that is its mode."""
+        return self._served(name, server_name, "-serial").split("=", 1)[1].lower().lstrip("0")
+
+    def public_key(self, name, server_name):
+        """The public key of the same, as PEM."""
+        return self._served(name, server_name, "-pubkey")
 
     def imap(self, name, server_name="imap.example.test", ca=None):
         """A logged-in IMAP session on an implicit-TLS listener."""
