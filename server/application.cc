@@ -138,7 +138,7 @@ void Application::everySecond() {
 
 void Application::shutDown() {
   log_.info("server.stopping", {{"within", inWords(settings_->shutdownTimeout)}});
-  for (const auto& one : *running_.exchange(std::make_shared<const RunningListeners>())) retire(one.listener);
+  retireAll();
   for (const auto& listener : ending_) listener->shutDown();
   const auto deadline = std::chrono::steady_clock::now() + settings_->shutdownTimeout;
   bool again = false;  // a second signal: at once
@@ -158,7 +158,7 @@ bool Application::sessionsOpen() const {
 // Everything in an order in which nothing is used after it is gone; also what a start that failed half-way left.
 void Application::takeApart() {
   control_.reset();
-  for (const auto& one : *running_.exchange(std::make_shared<const RunningListeners>())) retire(one.listener);
+  retireAll();
   for (const auto& listener : ending_) listener->abort();
   while (sessionsOpen()) ::poll(nullptr, 0, 5);  // sessions use what is taken apart below
   challengeListeners_.reset();
@@ -296,7 +296,8 @@ void Application::publishStatics(Statics statics, const config::Settings& settin
 
 std::vector<Held> Application::held() const {
   std::vector<Held> result;
-  for (const auto& one : *running_.load()) {
+  const auto running = running_.load();
+  for (const auto& one : *running) {
     for (const auto& socket : one.listener->sockets()) result.push_back({one.config.listener.id, socket});
   }
   return result;
@@ -305,6 +306,11 @@ std::vector<Held> Application::held() const {
 void Application::retire(std::shared_ptr<listeners::Listener> listener) {
   listener->stopAccepting();
   ending_.push_back(std::move(listener));
+}
+
+void Application::retireAll() {
+  const auto last = running_.exchange(std::make_shared<const RunningListeners>());
+  for (const auto& one : *last) retire(one.listener);
 }
 
 void Application::logDiagnostics(const config::Diagnostics& diagnostics) {

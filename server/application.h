@@ -66,6 +66,7 @@ class Application {
   void publishStatics(Statics statics, const config::Settings& settings);
   std::vector<Held> held() const;
   void retire(std::shared_ptr<listeners::Listener> listener);
+  void retireAll();
   void logDiagnostics(const config::Diagnostics& diagnostics);
 
   listeners::SessionFactory sessionsOf(const config::ListenerConfig& listener, const config::Settings& settings);
