@@ -5,30 +5,12 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "server/names.h"
 #include "server/plans.h"
 
 namespace postern::server {
 
 namespace {
-
-const char* words(listeners::Protocol protocol) {
-  switch (protocol) {
-    case listeners::Protocol::Smtp: return "smtp";
-    case listeners::Protocol::Imap: return "imap";
-    case listeners::Protocol::Http: return "http";
-    case listeners::Protocol::ChallengeOnly: return "challenge-only";
-  }
-  return "";
-}
-
-const char* words(listeners::TlsMode mode) {
-  switch (mode) {
-    case listeners::TlsMode::Off: return "off";
-    case listeners::TlsMode::StartTls: return "starttls";
-    case listeners::TlsMode::Implicit: return "implicit";
-  }
-  return "";
-}
 
 std::string sourceOf(const config::ListenerConfig& listener) {
   if (listener.listener.tls == listeners::TlsMode::Off) return "";
@@ -75,10 +57,10 @@ const char* words(config::Severity severity) {
 std::string checkText(const config::Settings& settings) {
   std::string text;
   for (const auto& listener : settings.listeners) {
-    text += fmt::format("listener {} ({}): {}\n", listener.listener.id, words(listener.listener.protocol),
+    text += fmt::format("listener {} ({}): {}\n", listener.listener.id, nameOf(listener.listener.protocol),
                         joined(addressesOf(listener), ", "));
     text += fmt::format("  hostname     {}\n", joined(listener.listener.hostnames, ", "));
-    text += fmt::format("  TLS          {}\n", words(listener.listener.tls));
+    text += fmt::format("  TLS          {}\n", nameOf(listener.listener.tls));
     if (const std::string source = sourceOf(listener); !source.empty()) {
       text += fmt::format("  certificate  {}, decided by {}\n", source, listener.decidedBy);
     }
@@ -113,10 +95,10 @@ Json checkJson(const config::Loaded& loaded) {
       const std::string source = sourceOf(listener);
       listenerArray.push_back(Json::Object{
           {"id", listener.listener.id},
-          {"protocol", words(listener.listener.protocol)},
+          {"protocol", nameOf(listener.listener.protocol)},
           {"bind", Json::strings(addressesOf(listener))},
           {"hostnames", Json::strings(listener.listener.hostnames)},
-          {"tls", Json::Object{{"mode", words(listener.listener.tls)},
+          {"tls", Json::Object{{"mode", nameOf(listener.listener.tls)},
                                {"wanted", source.empty() ? Json() : Json(source)},
                                {"decided_by", listener.decidedBy.empty() ? Json() : Json(listener.decidedBy)}}},
           {"ca_connects_to", Json::strings(arrivalsOf(listener, *loaded.settings))}});

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "server/names.h"
 #include "server/version.h"
 
 namespace postern::server {
@@ -14,34 +15,6 @@ namespace {
 
 Json timeOrNull(const std::optional<Time>& time) {
   return time ? Json(rfc3339(*time)) : Json();
-}
-
-const char* nameOf(listeners::TlsMode mode) {
-  switch (mode) {
-    case listeners::TlsMode::Off: return "off";
-    case listeners::TlsMode::StartTls: return "starttls";
-    case listeners::TlsMode::Implicit: return "implicit";
-  }
-  return "";
-}
-
-const char* nameOf(listeners::Protocol protocol) {
-  switch (protocol) {
-    case listeners::Protocol::Smtp: return "smtp";
-    case listeners::Protocol::Imap: return "imap";
-    case listeners::Protocol::Http: return "http";
-    case listeners::Protocol::ChallengeOnly: return "challenge-only";
-  }
-  return "";
-}
-
-const char* nameOf(acme::ProviderStatus::State state) {
-  switch (state) {
-    case acme::ProviderStatus::State::Ok: return "ok";
-    case acme::ProviderStatus::State::Failing: return "failing";
-    case acme::ProviderStatus::State::Unknown: return "unknown";
-  }
-  return "";
 }
 
 Json json(const acme::LastError& error) {
