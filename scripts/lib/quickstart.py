@@ -11,7 +11,8 @@ import tempfile
 
 from localca import Pebble, Process, free_port, wait_until
 
-POSTERN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "postern")
+POSTERN = os.environ.get("POSTERN_BINARY") or os.path.normpath(
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "build", "release", "postern"))
 ACCOUNT, ADDRESS, PASSWORD = "jane", "jane@example.test", "quickstart-password"
 
 CONFIG = """\
