@@ -174,8 +174,7 @@ std::map<tls::CertificateId, tls::CertifiedKeyRef> staticCertificates(const conf
       if (!section.keyFile.empty()) files += (files.empty() ? " (" : ", ") + ("private-key " + section.keyFile);
       if (!files.empty()) files += ")";
       diagnostics.all.push_back({config::Severity::Error, placeOf(loaded, "certificate/" + section.name),
-                                 "certificate." + section.name, "", error.what() + files,
-                                 "give the leaf certificate first, then its chain, and the private key made for it"});
+                                 "certificate." + section.name, "", error.what() + files, ""});
     }
   }
   return result;

@@ -94,19 +94,6 @@ void checkOrder(const std::vector<CertPtr>& chain) {
   }
 }
 
-void checkKey(const std::vector<CertPtr>& chain, const EVP_PKEY* key) {
-  for (std::size_t i = 0; i < chain.size(); ++i) {
-    const bool fits = X509_check_private_key(chain[i].get(), key) == 1;
-    ERR_clear_error();
-    if (fits && i == 0) return;
-    if (fits)
-      throw Error("the private key belongs to certificate " + std::to_string(i + 1) +
-                  " of the chain; put the server's certificate first");
-  }
-  throw Error("the private key does not belong to the certificate of " +
-              oneLine(X509_get_subject_name(chain[0].get())) + "; give the key that its request was made with");
-}
-
 // What OpenSSL would refuse at the handshake, it is asked to refuse now.
 void checkStrength(const std::vector<CertPtr>& chain, EVP_PKEY* key) {
   // One for all: making an SSL_CTX costs a good part of reading a certificate.
@@ -163,6 +150,19 @@ std::vector<std::string> namesOf(X509* certificate) {
     }
   }
   return names;
+}
+
+void checkKey(const std::vector<CertPtr>& chain, const EVP_PKEY* key) {
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    const bool fits = X509_check_private_key(chain[i].get(), key) == 1;
+    ERR_clear_error();
+    if (fits && i == 0) return;
+    if (fits)
+      throw Error("the private key belongs to certificate " + std::to_string(i + 1) +
+                  " of the chain; put the server's certificate first");
+  }
+  throw Error("the private key does not belong to the certificate of " + joined(namesOf(chain[0].get()), ", ") +
+              "; give the key that its request was made with");
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "server/plans.h"
 
 #include <gtest/gtest.h>
+#include <openssl/opensslv.h>
 
 #include <algorithm>
 
@@ -109,7 +110,7 @@ TEST_F(StaticPairs, AreServedWhenTheyFit) {
 TEST_F(StaticPairs, ThatDoNotMatchAreAnErrorAtTheirSectionsPlace) {
   const auto first = ca_.issuePem({"mail.example.org"}), second = ca_.issuePem({"mail.example.org"});
   const auto text = problems(with(first.chain, second.key));
-  EXPECT_NE(text.find("postern.toml:6: error: certificate.pair"), std::string::npos) << text;
+  EXPECT_NE(text.find("postern.toml:7: error: certificate.pair"), std::string::npos) << text;
   EXPECT_TRUE(certificates_.empty());
 }
 
@@ -126,16 +127,16 @@ TEST_F(StaticPairs, ThatAreExpiredOrForAnotherNameAreAWarningAndServed) {
 }
 
 TEST(Plans, FindAPolicyThatThisOpenSslCannotServeAtLoad) {
-  const auto from = loaded("server.hostname = \"mail.example.org\"\n" +
-                           listener("a",
-                                    "bind = \"127.0.0.1:0\"\ntls.implicit = true\ntls.protocols = \"TLSv1.3\"\n"
-                                    "tls.ciphers = \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\""));
+  const auto from =
+      loaded("server.hostname = \"mail.example.org\"\n" +
+             listener("a", "bind = \"127.0.0.1:0\"\ntls.implicit = true\ntls.groups = \"X25519MLKEM768\""));
   ASSERT_TRUE(from.settings) << from.diagnostics.text();
   config::Diagnostics diagnostics;
   tryPolicies(from, diagnostics);
-  EXPECT_TRUE(diagnostics.hasErrors());
-  EXPECT_NE(diagnostics.text().find("postern.toml:2: error: server.listener.a.tls"), std::string::npos)
-      << diagnostics.text();
+  const bool has = OPENSSL_VERSION_NUMBER >= 0x30500000L;  // the group came with OpenSSL 3.5
+  EXPECT_EQ(diagnostics.hasErrors(), !has);
+  const bool named = diagnostics.text().find("postern.toml:2: error: server.listener.a.tls") != std::string::npos;
+  EXPECT_EQ(named, !has) << diagnostics.text();
 }
 
 }  // namespace
