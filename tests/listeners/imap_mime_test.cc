@@ -8,6 +8,12 @@
 #include "listeners/imap/mime.h"
 #include "listeners/imap/sequence_set.h"
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define POSTERN_THREAD_SANITIZER
+#endif
+#endif
+
 namespace postern::imap {
 namespace {
 
@@ -44,6 +50,9 @@ TEST(ImapMime, FoldsCaseBeyondAscii) {
   EXPECT_NE(caseFolded("\xff\xfe"), "");
 }
 
+// Not under the thread sanitizer: GLib and the loader, which iconv uses, lock by means that it cannot see, and parts of
+// GObject are macros, so that every call looks unguarded to it.
+#ifndef POSTERN_THREAD_SANITIZER
 TEST(ImapMime, DecodesOnManyThreadsAtOnce) {
   std::atomic<int> wrong{0};
   std::vector<std::thread> threads;
@@ -60,6 +69,7 @@ TEST(ImapMime, DecodesOnManyThreadsAtOnce) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
 }
+#endif
 
 TEST(ImapDates, ReadsAndWritesThem) {
   const auto at = parseDateTime("17-Jul-1996 02:44:25 -0700");
