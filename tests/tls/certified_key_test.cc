@@ -97,7 +97,8 @@ TEST_F(CertifiedKeyTest, TakesAnEd25519Key) {
 TEST_F(CertifiedKeyTest, RefusesAKeyOfAnotherCertificate) {
   const auto pem = ca_.issuePem({"mail.example.org"});
   const auto other = ca_.issuePem({"mail.example.org"});
-  EXPECT_THAT(errorOf([&] { CertifiedKey::fromPem(pem.chain, other.key); }), HasSubstr("does not belong to the certificate of mail.example.org"));
+  EXPECT_THAT(errorOf([&] { CertifiedKey::fromPem(pem.chain, other.key); }),
+              HasSubstr("does not belong to the certificate of mail.example.org"));
 }
 
 TEST_F(CertifiedKeyTest, SaysWhichCertificateTheKeyBelongsToWhenTheLeafIsNotFirst) {
