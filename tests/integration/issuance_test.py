@@ -5,7 +5,7 @@ import ssl
 import unittest
 
 import support
-from support import acme_section, wait_until
+from support import acme_section
 
 
 def config(pebble, folder, listeners="", extra=""):
@@ -170,9 +170,10 @@ hostname = "dead.example.test"
 
 class Crash(support.TestCase):
     def test_an_order_goes_on_after_kill_9_in_its_middle(self):
-        # Validation sleeps a few seconds: time enough to be killed between the order and its certificate.
-        pebble = self.pebble(environment={"PEBBLE_VA_NOSLEEP": "", "PEBBLE_VA_SLEEPTIME": "5",
-                                          "PEBBLE_AUTHZREUSE": "0"})
+        pebble = self.pebble(environment={"PEBBLE_AUTHZREUSE": "0"})
+        proxy = support.HoldingProxy(self.folder, pebble)
+        self.addCleanup(proxy.stop)
+        proxy.hold = "/chalZ/"  # the order is made and its answer is up, but the CA has not been told yet
         server = self.server(f"""
 [server]
 hostname = "mail.example.test"
@@ -181,11 +182,12 @@ tls.acme = "pebble"
 bind = "127.0.0.1:0"
 protocol = "imap"
 tls.implicit = true
-{acme_section(pebble, self.folder)}
+{acme_section(proxy, self.folder)}
 """)
-        wait_until(lambda: pebble.orders() == 1 and "POST /chalZ/" in pebble.log(), "an order is under way")
+        self.assertTrue(proxy.held.wait(30))
         server.kill()
-        self.assertEqual(server.starts, 1)
+        proxy.hold = None
+        self.assertEqual(pebble.orders(), 1)
         server.start()
         server.await_certificate("mail.example.test")
         self.assertEqual(pebble.orders(), 1)

@@ -4,6 +4,8 @@ Every test has a folder of its own; servers listen on port 0 and `postern status
 wait_until() waits for a condition.
 """
 
+import http.client
+import http.server
 import imaplib
 import json
 import os
@@ -14,6 +16,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "lib"))
@@ -163,6 +166,66 @@ def acme_section(pebble, folder, name="pebble", port=None, cache="acme", extra="
     return (f'[acme."{name}"]\ndirectory = "{pebble.directory}"\ncontact = ["postmaster@example.test"]\n'
             f'cache = "{os.path.join(folder, cache)}"\nport = {port or pebble.tls_port}\nca-file = "{pebble.ca_file}"\n'
             f'challenge-bind = "127.0.0.1"\n{extra}\n')
+
+
+class HoldingProxy:
+    """HTTPS in front of Pebble that can hold requests back: a crash then has its place in an order, not a time.
+
+    Pebble makes its URLs from the Host header, so every request of a client comes through here.
+    """
+
+    def __init__(self, folder, pebble):
+        self.held = threading.Event()  # a request is being held
+        self.hold = None               # the beginning of the paths to hold
+        certificate, key, self.ca_file = make_certificate(folder, "proxy")
+        proxy = self
+        context = ssl.create_default_context(cafile=pebble.ca_file)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def forward(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                if proxy.hold and self.path.startswith(proxy.hold):
+                    proxy.held.set()
+                    self.rfile.read(1)  # until the client is gone
+                    self.close_connection = True
+                    return
+                upstream = http.client.HTTPSConnection("localhost", pebble.port, context=context)
+                upstream.request(self.command, self.path, body, dict(self.headers))
+                answer = upstream.getresponse()
+                content = answer.read()
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower() not in ("content-length", "transfer-encoding", "connection", "date"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                upstream.close()
+
+            do_GET = do_HEAD = do_POST = forward
+
+            def log_message(self, *_):
+                pass
+
+        class Https(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass  # clients here are killed in the middle
+
+        self.server = Https(("127.0.0.1", 0), Handler)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate, key)
+        self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
+        self.directory = f"https://localhost:{self.server.server_address[1]}/dir"
+        self.tls_port = pebble.tls_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class TestCase(unittest.TestCase):
