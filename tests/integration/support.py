@@ -169,7 +169,8 @@ def acme_section(pebble, folder, name="pebble", port=None, cache="acme", extra="
 
 
 class HoldingProxy:
-    """HTTPS in front of Pebble that can hold requests back: a crash then has its place in an order, not a time.
+    """HTTPS in front of Pebble that sees what goes through and can hold requests back: a crash then has its place in an
+    order, not a time.
 
     Pebble makes its URLs from the Host header, so every request of a client comes through here.
     """
@@ -177,6 +178,7 @@ class HoldingProxy:
     def __init__(self, folder, pebble):
         self.held = threading.Event()  # a request is being held
         self.hold = None               # the beginning of the paths to hold
+        self.answers = []              # the bodies that went through
         certificate, key, self.ca_file = make_certificate(folder, "proxy")
         proxy = self
         context = ssl.create_default_context(cafile=pebble.ca_file)
@@ -195,6 +197,7 @@ class HoldingProxy:
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 answer = upstream.getresponse()
                 content = answer.read()
+                proxy.answers.append(content.decode(errors="replace"))
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower() not in ("content-length", "transfer-encoding", "connection", "date"):
