@@ -139,7 +139,7 @@ struct Client::State {
 };
 
 Client::Client(std::string directoryUrl, Transport& transport, const Clock& clock, Log& log)
-    : state_(std::make_unique<State>(std::move(directoryUrl), transport, clock, log)) {}
+    : state_(std::make_shared<State>(std::move(directoryUrl), transport, clock, log)) {}
 
 Client::~Client() = default;
 
@@ -164,7 +164,8 @@ std::string Client::thumbprint() const {
   return state_->thumbprint;
 }
 
-std::string Client::newAccount(const std::vector<std::string>& contact, bool onlyReturnExisting, std::stop_token stop) {
+std::string Client::newAccount(const std::vector<std::string>& contact, bool onlyReturnExisting,
+                               const std::optional<ExternalAccount>&, std::stop_token stop) {
   Json payload;
   if (onlyReturnExisting) {
     payload["onlyReturnExisting"] = true;
@@ -192,9 +193,9 @@ void Client::updateContact(const std::vector<std::string>& contact, std::stop_to
   state_->post(url, payload.dump(), SignedBy::Account, "the account's update", stop);
 }
 
-Order Client::newOrder(const std::vector<std::string>& names, std::stop_token stop) {
+Order Client::newOrder(const OrderRequest& wanted, std::stop_token stop) {
   Json::Array identifiers;
-  for (const std::string& name : names) identifiers.push_back(identifier(name));
+  for (const std::string& name : wanted.names) identifiers.push_back(identifier(name));
   Json payload;
   payload["identifiers"] = std::move(identifiers);
   HttpResponse response = state_->at(&Directory::newOrder, stop, [&](const std::string& url) {
@@ -245,8 +246,8 @@ Order Client::finalize(const Order& order, const std::string& csrDer, std::stop_
   return finalized;
 }
 
-std::string Client::download(const std::string& certificateUrl, std::stop_token stop) {
-  return state_->postAsGet(certificateUrl, "the certificate", stop).body;
+DownloadedChain Client::download(const std::string& certificateUrl, std::stop_token stop) {
+  return {state_->postAsGet(certificateUrl, "the certificate", stop).body, {}};
 }
 
 }  // namespace postern::acme

@@ -11,13 +11,6 @@
 namespace postern::acme {
 namespace {
 
-std::string_view challengeName(ChallengeType type) {
-  switch (type) {
-    case ChallengeType::TlsAlpn01: return "tls-alpn-01";
-  }
-  return "";
-}
-
 // Statuses (RFC 8555 section 7.1.6) from which an authorization does not come back. One that we do not know is waited
 // for.
 bool dead(const Authorization& authorization) {
@@ -115,7 +108,7 @@ std::optional<Order> Issuance::resumed(std::stop_token stop) {
 }
 
 Order Issuance::begin(std::stop_token stop) {
-  Order order = client_.newOrder(request_.names, stop);
+  Order order = client_.newOrder({request_.names, request_.profile, request_.replaces}, stop);
   journal_.rememberOrder(order.url);  // before the next request: a crash resumes this order and buys no other
   log_.info("acme.order.created", {{"names", joined(request_.names)}, {"order", order.url}});
   return order;
@@ -131,8 +124,9 @@ std::vector<Authorization> Issuance::authorizationsOf(const Order& order, std::s
 void Issuance::authorize(const std::vector<Authorization>& authorizations, std::stop_token stop) {
   std::vector<Answer> answers;
   for (const Authorization& authorization : authorizations) {
-    if (authorization.status != "valid") answers.push_back(present(authorization));
+    if (authorization.status != "valid") answers.push_back(present(authorization, stop));
   }
+  for (Answer& answer : answers) answer.presented->awaitVisible(stop);
   for (Answer& answer : answers) {
     // One that a resumed order finds in `processing` was answered before (7.5.1): the CA is at it.
     if (answer.challenge.status == "pending") answer.challenge = client_.respond(answer.challenge, stop);
@@ -143,25 +137,25 @@ void Issuance::authorize(const std::vector<Authorization>& authorizations, std::
   }
 }
 
-Issuance::Answer Issuance::present(const Authorization& authorization) {
+Issuance::Answer Issuance::present(const Authorization& authorization, std::stop_token stop) {
   if (dead(authorization)) {
     journal_.forgetOrder();
-    throw Error(reasonOf(authorization, challengeName(solver_.type())));
+    throw Error(reasonOf(authorization, nameOf(solver_.type())));
   }
   std::vector<std::string> offered;
   for (const Challenge& challenge : authorization.challenges) {
     offered.push_back(challenge.type);
-    if (challenge.type != challengeName(solver_.type()) || challenge.token.empty()) continue;
+    if (challenge.type != nameOf(solver_.type()) || challenge.token.empty()) continue;
     Answer answer{authorization, challenge, nullptr};
-    answer.presented =
-        solver_.present(authorization.identifier, keyAuthorization(challenge.token, client_.thumbprint()));
+    answer.presented = solver_.present(
+        {authorization.identifier, challenge.token, keyAuthorization(challenge.token, client_.thumbprint())}, stop);
     log_.debug("acme.challenge.presented", {{"name", nameOf(authorization)}, {"type", challenge.type}});
     return answer;
   }
   journal_.forgetOrder();  // it cannot be brought to an end by this solver
   throw Error(makeProblem("postern:challenge",
                           "the CA offers " + (offered.empty() ? "no challenge" : joined(offered, ", ")) + " and not " +
-                              std::string(challengeName(solver_.type())),
+                              std::string(nameOf(solver_.type())),
                           nameOf(authorization)));
 }
 
@@ -185,7 +179,7 @@ void Issuance::awaitValid(const Answer& answer, std::stop_token stop) {
     }
     if (dead(authorization)) {
       journal_.forgetOrder();  // the CA makes it invalid; the other authorizations are left to expire (pitfall 20)
-      throw Error(reasonOf(authorization, challengeName(solver_.type())), authorization.retryAfter);
+      throw Error(reasonOf(authorization, nameOf(solver_.type())), authorization.retryAfter);
     }
     told = authorization.retryAfter;
   }
@@ -232,7 +226,7 @@ Order Issuance::awaited(Order order, bool orReady, std::stop_token stop) {
 }
 
 tls::CertifiedKeyRef Issuance::downloaded(const Order& order, bool wasResumed, std::stop_token stop) {
-  std::string pem = client_.download(order.certificate, stop);
+  std::string pem = client_.download(order.certificate, stop).pem;
   try {
     return verified(pem, request_.key.get(), request_.names, clock_.now());
   } catch (const Error&) {

@@ -21,6 +21,10 @@ namespace postern::acme {
 struct IssuanceRequest {
   std::vector<std::string> names;  // the first is primary
   tls::KeyPtr key;                 // on disk already
+  std::string profile = {};        // of the CA; "": its default
+  std::string replaces = {};       // RFC 9773 section 5; left out, and said, where the CA refuses it
+  std::string preferredChain =
+      {};  // common name of an issuer in the wanted chain, over the alternates; "": the default
 };
 
 class Issuance {
@@ -39,7 +43,7 @@ class Issuance {
   Order begin(std::stop_token stop);
   std::vector<Authorization> authorizationsOf(const Order& order, std::stop_token stop);
   void authorize(const std::vector<Authorization>& authorizations, std::stop_token stop);
-  Answer present(const Authorization& authorization);
+  Answer present(const Authorization& authorization, std::stop_token stop);
   void awaitValid(const Answer& answer, std::stop_token stop);
   Order finalized(const Order& order, std::stop_token stop);
   // Polls until the status is "valid" or, where `orReady`, "ready"; "invalid" ends the order.

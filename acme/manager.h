@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "acme/error.h"
+#include "acme/http_challenges.h"
+#include "acme/ledger.h"
 #include "acme/provider.h"
 #include "acme/transport.h"
 #include "base/clock.h"
@@ -64,6 +66,7 @@ struct ProviderStatus {
   std::string name, directory, account;  // account URL, "" when unknown
   enum class State { Ok, Failing, Unknown } state = State::Unknown;
   std::optional<LastError> lastError;
+  std::vector<LimitState> ledger;
 };
 
 struct Status {
@@ -85,6 +88,34 @@ struct RenewAnswer {
   std::vector<One> certificates;  // empty: no certificate has such a name
 };
 
+// What an administrator wants to be told of at once.
+struct Event {
+  enum class Kind {
+    Renewed,   // a certificate is there, the first or a new one
+    Failing,   // the first failure after a success, and each that changes its type
+    Expiring,  // renewal is overdue: less than half of the time it was to have is left
+    Expired
+  } kind;
+  CertificateStatus certificate;  // as it is then
+};
+std::string_view nameOf(Event::Kind kind);  // "renewed", "failing", "expiring", "expired"
+
+// An account as the CA knows it.
+struct AccountAnswer {
+  std::string provider, directory, url, status, thumbprint;
+  std::vector<std::string> contact;
+  std::string termsOfService;            // URL; "" when none
+  bool externalAccountRequired = false;  // the directory says so
+};
+
+struct RevokeAnswer {
+  struct One {
+    tls::CertificateId id;
+    std::string serial;
+  };
+  std::vector<One> revoked;  // empty: no certificate has such a name
+};
+
 class Manager {
  public:
   struct Parts {  // all outlive the manager
@@ -92,7 +123,9 @@ class Manager {
     Log& log;
     tls::CertificateStore& store;
     tls::AlpnChallenges& challenges;
+    HttpChallenges& httpChallenges;
     TransportFactory transports;
+    std::function<void(const Event&)> events;  // on a thread of the manager's; returns at once; may be empty
   };
   explicit Manager(Parts parts);
   ~Manager();  // ends every order at once; they are resumed at the next start
@@ -120,6 +153,16 @@ class Manager {
   bool waitFor(const std::vector<tls::CertificateId>& ids, std::stop_token stop);
 
   Status status() const;
+
+  // --- the rest of the life cycle (RFC 8555 sections 7.3 and 7.6). They block for the network; throw Error, whose
+  // words are for the administrator, and Stopped.
+  AccountAnswer account(const std::string& provider, std::stop_token stop);
+  AccountAnswer rolloverAccount(const std::string& provider, std::stop_token stop);  // a new account key
+  // No more orders with this provider until the configuration names another directory or the next start.
+  AccountAnswer deactivateAccount(const std::string& provider, std::stop_token stop);
+  // Revokes the certificates in service that have the name, by the account's key or, where the CA does not take that,
+  // by the certificate's own; then orders new ones with new keys. `provider` "": any.
+  RevokeAnswer revoke(const std::string& name, const std::string& provider, int reason, std::stop_token stop);
 
  private:
   class Impl;

@@ -52,7 +52,9 @@ tls::CertifiedKeyRef ProviderCare::obtain(CertificateFolder& folder, const std::
   ConnectionRef connection = ready(stop);
   Solver& solver = solverFor(provider, failedValidations);
   const auto attempt = [&] {
-    IssuanceRequest request{names, folder.pendingKey(tls::KeyType::EcdsaP256)};
+    IssuanceRequest request;
+    request.names = names;
+    request.key = folder.pendingKey(tls::KeyType::EcdsaP256);
     return Issuance(*connection->client, solver, folder, parts_.clock, parts_.log, std::move(request)).run(stop);
   };
   tls::CertifiedKeyRef certificate;
@@ -198,12 +200,12 @@ std::string ProviderCare::registered(Client& client, const Provider& provider, b
   if (!keyIsNew) {
     // The key is there and its URL is lost: the CA knows it, unless it never heard of the key.
     try {
-      return client.newAccount(provider.contact, true, stop);
+      return client.newAccount(provider.contact, true, {}, stop);
     } catch (const Error& error) {
       if (error.problem.shortType() != "accountDoesNotExist") throw;
     }
   }
-  return client.newAccount(provider.contact, false, stop);
+  return client.newAccount(provider.contact, false, provider.externalAccount, stop);
 }
 
 void ProviderCare::noteMeta(const Json& meta) {

@@ -21,19 +21,19 @@ class Shown : public Presented {
 
 }  // namespace
 
-std::unique_ptr<Presented> TlsAlpnSolver::present(const std::string& identifier, const std::string& keyAuthorization) {
+std::unique_ptr<Presented> TlsAlpnSolver::present(const ChallengeAnswer& answer, std::stop_token) {
   try {
     std::array<unsigned char, 32> digest{};
-    if (EVP_Digest(keyAuthorization.data(), keyAuthorization.size(), digest.data(), nullptr, EVP_sha256(), nullptr) !=
-        1) {
+    if (EVP_Digest(answer.keyAuthorization.data(), answer.keyAuthorization.size(), digest.data(), nullptr, EVP_sha256(),
+                   nullptr) != 1) {
       tls::fail("cannot hash the key authorization");
     }
     auto certificate =
-        tls::makeChallengeCertificate(identifier, std::string(digest.begin(), digest.end()), clock_.now());
-    return std::make_unique<Shown>(challenges_, challenges_.present(identifier, std::move(certificate)));
+        tls::makeChallengeCertificate(answer.identifier, std::string(digest.begin(), digest.end()), clock_.now());
+    return std::make_unique<Shown>(challenges_, challenges_.present(answer.identifier, std::move(certificate)));
   } catch (const tls::Error& error) {
     throw Error(makeProblem("postern:certificate",
-                            std::string("cannot make the challenge certificate: ") + error.what(), identifier));
+                            std::string("cannot make the challenge certificate: ") + error.what(), answer.identifier));
   }
 }
 

@@ -18,7 +18,7 @@ class TlsAlpnSolver : public Solver {
 
   ChallengeType type() const override { return ChallengeType::TlsAlpn01; }
   // Throws Error postern:certificate when the certificate cannot be made.
-  std::unique_ptr<Presented> present(const std::string& identifier, const std::string& keyAuthorization) override;
+  std::unique_ptr<Presented> present(const ChallengeAnswer& answer, std::stop_token stop) override;
 
  private:
   tls::AlpnChallenges& challenges_;

@@ -18,7 +18,7 @@ Serving::Serving(Clock& clock, Log& log, std::function<void(const std::string&)>
       swapped_(std::move(swapped)),
       tickets_(clock),
       manager_(std::make_unique<acme::Manager>(
-          acme::Manager::Parts{clock, log, store_, challenges_, acme::curlTransports(userAgent)})),
+          acme::Manager::Parts{clock, log, store_, challenges_, httpChallenges_, acme::curlTransports(userAgent), {}})),
       subscription_(store_.subscribe([this](const std::vector<tls::CertificateId>&) { refresh(); })) {}
 
 Serving::~Serving() {

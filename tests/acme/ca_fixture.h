@@ -49,7 +49,7 @@ class WithCa : public ::testing::Test {
 
   void useNewAccount() {
     client.useAccount(tls::generateKey(tls::KeyType::EcdsaP256), "");
-    client.newAccount({"mailto:postmaster@example.org"}, false, {});
+    client.newAccount({"mailto:postmaster@example.org"}, false, {}, {});
   }
   std::string logged() const { return support::contentOf(folder / "log"); }
 

@@ -14,7 +14,7 @@ using test::Failure;
 // A client that has asked nothing yet; the fixture's has made its account already.
 class ClientTest : public WithCa {
  protected:
-  std::string newOrderUrl() { return client.newOrder({"mail.example.org"}, {}).url; }
+  std::string newOrderUrl() { return client.newOrder({{"mail.example.org"}, "", ""}, {}).url; }
 };
 
 TEST_F(ClientTest, FetchesTheDirectoryOnceForManyRequests) {
@@ -153,16 +153,16 @@ TEST_F(ClientTest, CallsAnAnswerItCannotReadMalformed) {
 TEST_F(ClientTest, FindsAnAccountAgainByItsKeyAlone) {
   tls::KeyPtr key = tls::generateKey(tls::KeyType::EcdsaP256);
   client.useAccount(tls::share(key.get()), "");
-  std::string made = client.newAccount({}, false, {});
+  std::string made = client.newAccount({}, false, {}, {});
   client.useAccount(tls::share(key.get()), "");
-  EXPECT_EQ(client.newAccount({}, true, {}), made);
+  EXPECT_EQ(client.newAccount({}, true, {}, {}), made);
   EXPECT_EQ(client.accountUrl(), made);
   EXPECT_EQ(ca.accounts(), 2);  // the fixture's and this one
 }
 
 TEST_F(ClientTest, SaysThatAKeyHasNoAccount) {
   client.useAccount(tls::generateKey(tls::KeyType::EcdsaP256), "");
-  EXPECT_EQ(errorOf([&] { client.newAccount({}, true, {}); }).problem.shortType(), "accountDoesNotExist");
+  EXPECT_EQ(errorOf([&] { client.newAccount({}, true, {}, {}); }).problem.shortType(), "accountDoesNotExist");
 }
 
 TEST_F(ClientTest, ChangesTheContactOfTheAccountThereIs) {
@@ -172,20 +172,23 @@ TEST_F(ClientTest, ChangesTheContactOfTheAccountThereIs) {
 }
 
 TEST_F(ClientTest, OrdersAddressesAsIpIdentifiers) {
-  EXPECT_EQ(client.newOrder({"mail.example.org", "192.0.2.1", "2001:db8::1"}, {}).authorizations.size(), 3U);
+  EXPECT_EQ(client.newOrder({{"mail.example.org", "192.0.2.1", "2001:db8::1"}, "", ""}, {}).authorizations.size(), 3U);
 }
 
 TEST_F(ClientTest, SendsNothingOnceStopWasRequested) {
   std::stop_source stop;
   stop.request_stop();
   int before = ca.total();
-  EXPECT_THROW(client.newOrder({"mail.example.org"}, stop.get_token()), Stopped);
+  EXPECT_THROW(client.newOrder({{"mail.example.org"}, "", ""}, stop.get_token()), Stopped);
   EXPECT_EQ(ca.total(), before);
 }
 
 TEST_F(ClientTest, NeedsAnAccountBeforeItSigns) {
   Client fresh(ca.directoryUrl(), ca, clock, log);
-  EXPECT_EQ(errorOf([&] { fresh.newOrder({"mail.example.org"}, {}); }).problem.shortType(), "accountDoesNotExist");
+  EXPECT_EQ(errorOf([&] {
+              fresh.newOrder({{"mail.example.org"}, "", ""}, {});
+            }).problem.shortType(),
+            "accountDoesNotExist");
 }
 
 TEST_F(ClientTest, ServesManyThreadsWithDistinctNonces) {

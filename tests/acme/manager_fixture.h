@@ -60,7 +60,7 @@ class ManagerTest : public ::testing::Test {
     manager.reset();
     store = std::make_unique<tls::CertificateStore>();
     manager = std::make_unique<Manager>(
-        Manager::Parts{clock, log, *store, challenges, test::FakeCa::factory({&ca, &otherCa})});
+        Manager::Parts{clock, log, *store, challenges, httpChallenges, test::FakeCa::factory({&ca, &otherCa}), {}});
   }
   void run(const Plan& plan) {
     manager->apply(plan);
@@ -117,6 +117,7 @@ class ManagerTest : public ::testing::Test {
   testing::FakeClock clock;
   Log log;
   tls::AlpnChallenges challenges;
+  HttpChallenges httpChallenges;
   test::FakeCa ca{clock, &challenges}, otherCa{clock, &challenges, "other.test"};
   std::unique_ptr<tls::CertificateStore> store;
   std::unique_ptr<Manager> manager;

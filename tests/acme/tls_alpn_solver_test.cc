@@ -15,7 +15,7 @@ struct TlsAlpnSolverTest : ::testing::Test {
 };
 
 TEST_F(TlsAlpnSolverTest, ShowsACertificateForTheNameWithTheDigestOfTheKeyAuthorization) {
-  auto presented = solver.present("mail.example.org", "token.print");
+  auto presented = solver.present({"mail.example.org", "token", "token.print"}, {});
   tls::CertifiedKeyRef shown = challenges.find("mail.example.org");
   ASSERT_TRUE(shown);
   EXPECT_EQ(shown->names(), std::vector<std::string>{"mail.example.org"});
@@ -24,19 +24,19 @@ TEST_F(TlsAlpnSolverTest, ShowsACertificateForTheNameWithTheDigestOfTheKeyAuthor
 }
 
 TEST_F(TlsAlpnSolverTest, TakesItDownWhenItsOwnerLetsGo) {
-  auto presented = solver.present("mail.example.org", "token.print");
+  auto presented = solver.present({"mail.example.org", "token", "token.print"}, {});
   presented.reset();
   EXPECT_FALSE(challenges.find("mail.example.org"));
 }
 
 TEST_F(TlsAlpnSolverTest, AnswersForAnAddressUnderItsReverseName) {
-  auto presented = solver.present("192.0.2.1", "token.print");
+  auto presented = solver.present({"192.0.2.1", "token", "token.print"}, {});
   EXPECT_TRUE(challenges.find("1.2.0.192.in-addr.arpa"));
 }
 
 TEST_F(TlsAlpnSolverTest, LeavesTheAnswerOfAnotherOrderForTheSameNameUp) {
-  auto first = solver.present("mail.example.org", "token1.print");
-  auto second = solver.present("mail.example.org", "token2.print");
+  auto first = solver.present({"mail.example.org", "token", "token1.print"}, {});
+  auto second = solver.present({"mail.example.org", "token", "token2.print"}, {});
   second.reset();
   ASSERT_TRUE(challenges.find("mail.example.org"));
   EXPECT_EQ(test::acmeIdentifier(challenges.find("mail.example.org")->leaf()), test::sha256("token1.print"));

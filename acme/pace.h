@@ -1,0 +1,37 @@
+// Pace: how fast the requests for one certificate may follow one another.
+//
+// A first attempt goes as fast as the CA answers. Once an attempt has failed, the certificate costs the CA at most ten
+// requests in any minute for each of its names, and at most ten repetitions for bad nonces: whoever has more to ask
+// waits here. One order at a time uses it; it outlives the attempts, so that the minute is counted across them.
+#pragma once
+
+#include <deque>
+#include <stop_token>
+
+#include "base/clock.h"
+
+namespace postern::acme {
+
+class Pace {
+ public:
+  explicit Pace(Clock& clock) : clock_(clock) {}
+
+  // Bounded from now on, or not. `names`: how many the certificate has.
+  void bound(bool on, int names);
+  // Before a request, and before its repetition with a fresh nonce. Block until it is time. Throw Stopped.
+  void request(std::stop_token stop);
+  void repetition(std::stop_token stop);
+  // Requests since the beginning, repetitions not counted.
+  int requests() const { return total_; }
+
+ private:
+  void wait(std::deque<Time>& last, int most, std::stop_token stop);
+
+  Clock& clock_;
+  bool bounded_ = false;
+  int most_ = 10;
+  int total_ = 0;
+  std::deque<Time> requests_, repetitions_;
+};
+
+}  // namespace postern::acme
