@@ -132,10 +132,23 @@ class Process:
 
 
 class Pebble:
-    """Pebble and its DNS. `tls_port` is where it dials TLS-ALPN-01 challenges."""
+    """Pebble and its DNS.
+
+    tls_port, http_port   where it dials TLS-ALPN-01 and HTTP-01 challenges
+    bad_nonces            per cent of good nonces that it refuses
+    validity              seconds that its certificates are valid (Pebble's own default is five years)
+    validation_sleep      seconds that a validation may take (True: its own default, 15); 0: none
+    binaries              the folder of another Pebble, as pebble_new.binaries() gives one; Debian's when None
+    profiles              {name: seconds of validity}; of Pebble 2.10
+    external_accounts     {key id: MAC key in base64url}: accounts must be bound to one of them
+    retry_after           (authorization, order): seconds that its answers tell a client to wait between polls
+    alternate_roots       how many more roots its certificates chain to; chain_length: intermediates of each
+    reuse_authorizations  per cent of valid authorizations that the next order is given again
+    """
 
     def __init__(self, folder, tls_port=None, http_port=None, bad_nonces=0, environment=None, validity=None,
-                 validation_sleep=False):
+                 validation_sleep=0, binaries=None, profiles=None, external_accounts=None, retry_after=None,
+                 alternate_roots=0, chain_length=1, reuse_authorizations=None):
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
         self.tls_port = tls_port or free_port()
@@ -145,15 +158,30 @@ class Pebble:
         self.environment = {
             "PEBBLE_WFE_NONCEREJECT": str(bad_nonces),
             "PEBBLE_VA_NOSLEEP": "" if validation_sleep else "1",
-            **(environment or {}),
+            "PEBBLE_CHAIN_LENGTH": str(chain_length),
         }
+        if validation_sleep and validation_sleep is not True:
+            self.environment["PEBBLE_VA_SLEEPTIME"] = str(validation_sleep)
+        if alternate_roots:
+            self.environment["PEBBLE_ALTERNATE_ROOTS"] = str(alternate_roots)
+        if reuse_authorizations is not None:
+            self.environment["PEBBLE_AUTHZREUSE"] = str(reuse_authorizations)
+        self.environment.update(environment or {})
+        self.binaries = binaries
         certificate, key, self.ca_file = make_certificate(folder, "pebble")
         self.config = os.path.join(folder, "pebble.json")
         settings = {
             "listenAddress": f"127.0.0.1:{self.port}", "managementListenAddress": f"127.0.0.1:{self.management_port}",
             "certificate": certificate, "privateKey": key, "httpPort": self.http_port, "tlsPort": self.tls_port,
-            "ocspResponderURL": "", "externalAccountBindingRequired": False,
+            "ocspResponderURL": "", "externalAccountBindingRequired": bool(external_accounts),
         }
+        if external_accounts:
+            settings["externalAccountMACKeys"] = external_accounts
+        if profiles:
+            settings["profiles"] = {name: {"description": name, "validityPeriod": seconds}
+                                    for name, seconds in profiles.items()}
+        if retry_after:
+            settings["retryAfter"] = {"authz": retry_after[0], "order": retry_after[1]}
         if validity:
             settings["certificateValidityPeriod"] = validity
         with open(self.config, "w") as file:
@@ -167,14 +195,21 @@ class Pebble:
 
     def start(self):
         if self.dns is None:
+            # 2.4 names its DNS option otherwise, and does not know -doh; both listen everywhere unless told not to.
+            own = ["-dnsserver", f"127.0.0.1:{self.dns_port}", "-doh", ""] if self.binaries else [
+                "-dns01", f"127.0.0.1:{self.dns_port}"]
             self.dns = Process(
-                ["pebble-challtestsrv", "-dns01", f"127.0.0.1:{self.dns_port}", "-management",
-                 f"127.0.0.1:{self.dns_management_port}", "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "",
-                 "-https01", "", "-tlsalpn01", ""], os.path.join(self.folder, "dns.log"))
+                [self._program("pebble-challtestsrv"), *own, "-management", f"127.0.0.1:{self.dns_management_port}",
+                 "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", ""],
+                os.path.join(self.folder, "dns.log"))
             wait_until(lambda: reachable(self.dns_management_port), "the test DNS answers")
-        self.process = Process(["pebble", "-config", self.config, "-dnsserver", f"127.0.0.1:{self.dns_port}"],
-                               os.path.join(self.folder, "pebble.log"), self.environment)
+        self.process = Process(
+            [self._program("pebble"), "-config", self.config, "-dnsserver", f"127.0.0.1:{self.dns_port}"],
+            os.path.join(self.folder, "pebble.log"), self.environment)
         wait_until(lambda: reachable(self.port) and reachable(self.management_port), "Pebble answers")
+
+    def _program(self, name):
+        return os.path.join(self.binaries, name) if self.binaries else name
 
     def restart_ca(self, bad_nonces=None):
         """A new Pebble on the same ports: it has forgotten every account, order and root."""
@@ -192,15 +227,37 @@ class Pebble:
     def log(self):
         return self.process.text()
 
-    def roots(self):
-        """The PEM of the root (and its file) that Pebble issues under; new at each of its starts."""
+    def manage(self, path, body=None):
+        """The answer of the management interface: GET, or POST where there is a body."""
         context = ssl.create_default_context(cafile=self.ca_file)
-        with urllib.request.urlopen(f"https://localhost:{self.management_port}/roots/0", context=context) as answer:
-            pem = answer.read().decode()
-        path = os.path.join(self.folder, "root.pem")
+        request = urllib.request.Request(f"https://localhost:{self.management_port}/{path}",
+                                         data=None if body is None else body.encode())
+        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+            return answer.read().decode()
+
+    def roots(self, number=0):
+        """The file of a root that Pebble issues under, 0 by default; new at each of its starts."""
+        pem = self.manage(f"roots/{number}")
+        path = os.path.join(self.folder, f"root{number or ''}.pem")
         with open(path, "w") as file:
             file.write(pem)
         return path
+
+    def intermediate(self, number=0):
+        """The PEM of the intermediate that is signed by that root."""
+        return self.manage(f"intermediates/{number}")
+
+    def certificate_status(self, serial):
+        """{"Status": "Valid" or "Revoked", "Reason": ...} of a certificate."""
+        return json.loads(self.manage(f"cert-status-by-serial/{serial}"))
+
+    def set_renewal_info(self, certificate, start, end, explanation=None):
+        """What the CA now answers to the question when to renew (2.10). `certificate` in PEM; seconds since 1970."""
+        times = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) for at in (start, end)]
+        window = {"suggestedWindow": {"start": times[0], "end": times[1]}}
+        if explanation:
+            window["explanationURL"] = explanation
+        self.manage("set-renewal-info/", json.dumps({"certificate": certificate, "ariResponse": json.dumps(window)}))
 
     def orders(self):
         """How many orders were made."""
