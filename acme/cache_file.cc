@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "base/atomic_file.h"
+#include "base/fault_point.h"
 
 namespace postern::acme {
 
@@ -64,7 +65,7 @@ void writeCacheFile(const fs::path& path, std::string_view bytes) {
 
 void removeCacheFile(const fs::path& path) {
   storing([&] {
-    if (unlink(path.c_str()) == 0) {
+    if (!POSTERN_STEP_FAILS("remove") && unlink(path.c_str()) == 0) {
       fsyncDirectory(path.parent_path());
     } else if (errno != ENOENT && errno != ENOTDIR) {
       const int error = errno;

@@ -10,6 +10,7 @@
 
 #include "acme/cache_file.h"
 #include "base/atomic_file.h"
+#include "base/fault_point.h"
 
 namespace postern::acme {
 namespace {
@@ -49,7 +50,7 @@ class UnfinishedFolder {
  public:
   explicit UnfinishedFolder(const fs::path& beside) {
     std::string name = (beside / ".new.XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr || chmod(name.c_str(), 0700) != 0) {
+    if (POSTERN_STEP_FAILS("make the folder") || mkdtemp(name.data()) == nullptr || chmod(name.c_str(), 0700) != 0) {
       const int error = errno;
       throw SystemError("cannot create a folder in " + beside.string(), error);
     }
@@ -147,9 +148,7 @@ tls::CertifiedKeyRef CertificateFolder::load() const {
     }
     pointTo(number);
     try {
-      // A crash between the new generation and the end of its order: the order has nothing more to give.
-      const auto pending = readFile(path_ / "pending-key.pem");
-      if (pending && EVP_PKEY_eq(tls::keyFromPem(Secret(*pending)).get(), found->key()) == 1) forgetPending();
+      if (pendingIsDone(number, found->key())) forgetPending();
     } catch (const SystemError&) {
     } catch (const tls::Error&) {
       // Whoever needs the pending key finds out, and sets it aside.
@@ -171,6 +170,18 @@ std::vector<tls::CertifiedKeyRef> CertificateFolder::loadAll() const {
     }
   }
   return all;
+}
+
+// A crash between the new generation and the end of its order: the order has nothing more to give. Where keys are
+// reused, the order alone tells.
+bool CertificateFolder::pendingIsDone(long number, EVP_PKEY* key) const {
+  const auto pending = readFile(path_ / "pending-key.pem");
+  if (!pending || EVP_PKEY_eq(tls::keyFromPem(Secret(*pending)).get(), key) != 1) return false;
+  const auto order = readFile(path_ / "pending-order.json");
+  const auto metadata = readFile(generation(number) / "metadata.json");
+  if (!order) return true;
+  const std::string ended = Json::parse(metadata.value_or("")).value_or(Json())["order"].string();
+  return ended.empty() || ended == Json::parse(*order).value_or(Json())["url"].string();
 }
 
 void CertificateFolder::store(const tls::CertifiedKey& certificate, const Json& metadata) {
@@ -221,7 +232,9 @@ void CertificateFolder::prune() const {
   for (std::size_t i = generationsKept; i < numbers.size(); ++i) {
     // Out of the way first: a crash in the middle of removing must not leave half a generation.
     const fs::path old = path_ / "generations" / (".old." + std::to_string(numbers[i]));
+    POSTERN_FAULT_POINT("move the oldest generation away");
     fs::rename(generation(numbers[i]), old, error);
+    POSTERN_FAULT_POINT("remove the oldest generation");
     if (!error) fs::remove_all(old, error);
     if (error) {
       log_.warn("acme.cache.unwritable", {{"path", generation(numbers[i]).string()}, {"error", error.message()}});
@@ -229,7 +242,13 @@ void CertificateFolder::prune() const {
   }
 }
 
-tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type) {
+void CertificateFolder::dropPending() {
+  std::lock_guard lock(mutex_);
+  removeCacheFile(path_ / "pending-order.json");
+  removeCacheFile(path_ / "pending-key.pem");
+}
+
+tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type, EVP_PKEY* reused) {
   std::lock_guard lock(mutex_);
   const fs::path file = path_ / "pending-key.pem";
   if (auto pem = readOrSetAside(file, log_)) {
@@ -241,7 +260,7 @@ tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type) {
   }
   // An order that was finalized with the lost key can only give a certificate nobody can use.
   removeCacheFile(path_ / "pending-order.json");
-  tls::KeyPtr key = tls::generateKey(type);
+  tls::KeyPtr key = reused != nullptr ? tls::share(reused) : tls::generateKey(type);
   writeCacheFile(file, tls::keyToPem(key.get()).reveal());
   return key;
 }
@@ -277,6 +296,8 @@ AttemptHistory CertificateFolder::history() const {
   if (json["last_error"].isObject()) history.lastError = problemFrom(json["last_error"]);
   history.lastErrorAt = timeFrom(json["last_error_at"]);
   history.configuration = json["configuration"].string();
+  history.lastAriOrder = timeFrom(json["last_ari_order"]);
+  history.newKey = json["new_key"].boolean();
   return history;
 }
 
@@ -292,7 +313,36 @@ void CertificateFolder::saveHistory(const AttemptHistory& history) {
   json["last_error"] = history.lastError ? toJson(*history.lastError) : Json();
   json["last_error_at"] = toJson(history.lastErrorAt);
   json["configuration"] = history.configuration;
+  json["last_ari_order"] = toJson(history.lastAriOrder);
+  json["new_key"] = history.newKey;
   writeCacheFile(path_ / "history.json", json.pretty());
+}
+
+std::optional<RenewalInfo> CertificateFolder::renewalInfo() const {
+  std::lock_guard lock(mutex_);
+  const Json json = readJsonOrSetAside(path_ / "renewal-info.json", log_);
+  RenewalInfo info;
+  info.certificateId = json["certificate_id"].string();
+  const auto askAgain = timeFrom(json["ask_again"]);
+  if (info.certificateId.empty() || !askAgain) return std::nullopt;
+  info.start = timeFrom(json["start"]);
+  info.end = timeFrom(json["end"]);
+  info.pick = timeFrom(json["pick"]);
+  info.explanationUrl = json["explanation_url"].string();
+  info.askAgain = *askAgain;
+  return info;
+}
+
+void CertificateFolder::saveRenewalInfo(const RenewalInfo& info) {
+  std::lock_guard lock(mutex_);
+  Json json;
+  json["certificate_id"] = info.certificateId;
+  json["start"] = toJson(info.start);
+  json["end"] = toJson(info.end);
+  json["pick"] = toJson(info.pick);
+  json["explanation_url"] = info.explanationUrl;
+  json["ask_again"] = rfc3339(info.askAgain);
+  writeCacheFile(path_ / "renewal-info.json", json.pretty());
 }
 
 }  // namespace postern::acme

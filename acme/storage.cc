@@ -15,6 +15,7 @@
 #include "acme/jws.h"
 #include "base/atomic_file.h"
 #include "base/encoding.h"
+#include "base/fault_point.h"
 #include "base/text.h"
 
 namespace postern::acme {
@@ -106,6 +107,7 @@ Storage::~Storage() {
 
 void Storage::takeLock() {
   const fs::path file = cache_ / "lock";
+  POSTERN_FAULT_POINT("create the lock");
   lock_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (lock_ < 0) {
     const int error = errno;
@@ -128,6 +130,7 @@ void Storage::takeLock() {
   }
   // For people only: what counts is the kernel's lock, which a dead process cannot hold. So a full disk is no error.
   const std::string pid = std::to_string(getpid()) + "\n";
+  POSTERN_FAULT_POINT("write the process id into the lock");
   const bool noted =
       fchmod(lock_, 0600) == 0 && ftruncate(lock_, 0) == 0 && pwrite(lock_, pid.data(), pid.size(), 0) > 0;
   if (!noted) log_.debug("acme.cache.lock", {{"path", file.string()}, {"error", errnoText(errno)}});

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/fault_point.h"
 
 namespace postern {
 namespace {
@@ -59,13 +60,13 @@ fs::path folderOf(const fs::path& path) {
 void fill(Descriptor& file, std::string_view bytes, mode_t mode, const fs::path& named) {
   if (fchmod(file.get(), mode) != 0) failed("set the mode of", named);
   while (!bytes.empty()) {
-    const ssize_t written = write(file.get(), bytes.data(), bytes.size());
+    const ssize_t written = POSTERN_STEP_FAILS("write") ? -1 : write(file.get(), bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) failed("write", named);
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
-  if (fsync(file.get()) != 0) failed("sync", named);
-  if (file.closeNow() != 0) failed("write", named);
+  if (POSTERN_STEP_FAILS("sync") || fsync(file.get()) != 0) failed("sync", named);
+  if (POSTERN_STEP_FAILS("close") || file.closeNow() != 0) failed("write", named);
 }
 
 }  // namespace
@@ -73,17 +74,18 @@ void fill(Descriptor& file, std::string_view bytes, mode_t mode, const fs::path&
 void writeFileAtomically(const fs::path& path, std::string_view bytes, mode_t mode) {
   // The name does not grow with the path's, which may have the full length already.
   std::string temporary = (folderOf(path) / ".tmp.XXXXXX").string();
-  Descriptor file(mkostemp(temporary.data(), O_CLOEXEC));
+  Descriptor file(POSTERN_STEP_FAILS("create") ? -1 : mkostemp(temporary.data(), O_CLOEXEC));
   if (file.get() < 0) failed("write", path);
   Unfinished unfinished(temporary);
   fill(file, bytes, mode, path);
-  if (rename(temporary.c_str(), path.c_str()) != 0) failed("write", path);
+  if (POSTERN_STEP_FAILS("rename") || rename(temporary.c_str(), path.c_str()) != 0) failed("write", path);
   unfinished.keep();
   fsyncDirectory(folderOf(path));
 }
 
 void writeNewFile(const fs::path& path, std::string_view bytes, mode_t mode) {
-  Descriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode));
+  constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  Descriptor file(POSTERN_STEP_FAILS("create") ? -1 : open(path.c_str(), flags, mode));
   if (file.get() < 0) failed("create", path);
   Unfinished unfinished(path);
   fill(file, bytes, mode, path);
@@ -123,17 +125,18 @@ void createDirectories(const fs::path& path, mode_t mode) {
   }
   if (path.filename().empty()) return createDirectories(path.parent_path(), mode);  // "a/b/"
   createDirectories(path.parent_path(), mode);
-  if (mkdir(path.c_str(), mode) != 0) {
+  if (POSTERN_STEP_FAILS("make the folder") || mkdir(path.c_str(), mode) != 0) {
     // Somebody may have been quicker, which is as good.
     if (errno == EEXIST && stat(path.c_str(), &found) == 0 && S_ISDIR(found.st_mode)) return;
     failed("create the folder", path);
   }
-  if (chmod(path.c_str(), mode) != 0) failed("set the mode of", path);
+  if (POSTERN_STEP_FAILS("set its mode") || chmod(path.c_str(), mode) != 0) failed("set the mode of", path);
   fsyncDirectory(folderOf(path));
 }
 
 void renameDurably(const fs::path& from, const fs::path& to) {
-  if (rename(from.c_str(), to.c_str()) != 0) failed("rename " + from.string() + " to", to);
+  if (POSTERN_STEP_FAILS("rename") || rename(from.c_str(), to.c_str()) != 0)
+    failed("rename " + from.string() + " to", to);
   fsyncDirectory(folderOf(to));
   if (folderOf(from) != folderOf(to)) fsyncDirectory(folderOf(from));
 }
@@ -142,15 +145,17 @@ void flipLink(const fs::path& link, const fs::path& target) {
   // symlink(2) makes no unique names itself: take those of mkostemp until one was free.
   for (;;) {
     std::string temporary = (folderOf(link) / ".tmp.XXXXXX").string();
-    Descriptor placeholder(mkostemp(temporary.data(), O_CLOEXEC));
+    Descriptor placeholder(POSTERN_STEP_FAILS("create") ? -1 : mkostemp(temporary.data(), O_CLOEXEC));
     if (placeholder.get() < 0) failed("write the link", link);
     if (unlink(temporary.c_str()) != 0) failed("write the link", link);
-    if (symlink(target.c_str(), temporary.c_str()) != 0) {
+    if (POSTERN_STEP_FAILS("link") || symlink(target.c_str(), temporary.c_str()) != 0) {
       if (errno == EEXIST) continue;
       failed("write the link", link);
     }
     Unfinished unfinished(temporary);
-    if (rename(temporary.c_str(), link.c_str()) != 0) failed("write the link", link);
+    if (POSTERN_STEP_FAILS("flip the link") || rename(temporary.c_str(), link.c_str()) != 0) {
+      failed("write the link", link);
+    }
     unfinished.keep();
     break;
   }
@@ -161,7 +166,8 @@ void fsyncDirectory(const fs::path& path) {
   Descriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.get() < 0) failed("open", path);
   // Some network file systems know no sync of folders and say EINVAL: their renames are as durable as they get.
-  if (fsync(folder.get()) != 0 && errno != EINVAL) failed("sync", path);
+  if (POSTERN_STEP_FAILS("sync the folder") || (fsync(folder.get()) != 0 && errno != EINVAL)) failed("sync", path);
+  POSTERN_FAULT_POINT("the folder is synced");
 }
 
 }  // namespace postern
