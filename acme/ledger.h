@@ -1,8 +1,9 @@
 // Ledger: what was ordered, issued and refused at one CA's directory, and what its limits let out next.
 //
 // Limits belong to a directory. Those of Let's Encrypt, production and staging, are token buckets with its published
-// figures and exemptions (https://letsencrypt.org/docs/rate-limits/); other CAs are held to only what their 429 told.
-// Entries are values on disk (acme/ledger_file.h); everything here is arithmetic on them.
+// figures and exemptions (acme/ledger_limits.h); other CAs are held to only what their 429 told. A bucket is kept as
+// one time, the one at which it will be full again, so that years of orders cost no more to remember than a week of
+// them. On disk it is acme/ledger_file.h's; everything here is arithmetic.
 //
 // Not thread-safe: its owner's lock guards it. Time always comes in.
 #pragma once
@@ -10,16 +11,19 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 
 namespace postern::acme {
 
+struct LedgerLimit;
+struct LedgerFigures;
+
 // What an order is for, as limits see it.
 enum class OrderKind {
-  First,    // these names were never issued here
+  First,    // these names were not issued here, or too long ago
   Renewal,  // of exactly the same set of names: exempt from limits per account and per registered domain
   Ari       // `replaces`, inside the CA's window: exempt from all
 };
@@ -27,7 +31,7 @@ enum class OrderKind {
 struct LedgerEntry {
   enum class Kind { Account, Order, Issuance, FailedValidation } kind;
   Time at;
-  std::vector<std::string> names;  // of the order; of FailedValidation the one identifier; of Account none
+  std::vector<std::string> names;  // of the order; of FailedValidation the identifiers that failed; of Account none
   OrderKind order = OrderKind::First;
   bool operator==(const LedgerEntry&) const = default;
 };
@@ -44,30 +48,59 @@ class Ledger {
  public:
   explicit Ledger(std::string directoryUrl);
 
-  // In any order; those that no limit remembers any more are dropped.
-  void record(LedgerEntry entry, Time now);
+  // In the order in which they happened.
+  void record(const LedgerEntry& entry, Time now);
   // The CA's 429 told to wait. `names`: whose orders; empty: everybody's at this directory.
   void told(Time until, std::vector<std::string> names, Time now);
+  // The clock was set back: what lies in the future then counts as of now, so that no limit is waited for longer than
+  // it takes to refill. Drops what no limit remembers any more. True when something was in the future.
+  bool settle(Time now);
 
-  // The earliest time at which an order for `names` passes every limit: `now` or later.
+  // The earliest time at which an order for `names` passes every limit: `now` or later. Correct for a settled ledger.
   Time earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const;
+  Time earliestAccount(Time now) const;  // the same for a new account
   // What is left of the limits that have been touched, the least left first.
   std::vector<LimitState> left(Time now) const;
+  // Whether a certificate for exactly these names was issued here so lately that the next one is a renewal.
+  bool issuedBefore(const std::vector<std::string>& names, Time now) const;
 
-  const std::vector<LedgerEntry>& entries() const { return entries_; }
+  // --- for ledger_file: all there is to keep
+  struct Bucket {
+    std::string limit;    // an id of the table in ledger_limits.h
+    std::string subject;  // the domain, set of names or identifier it is for; "" of the account
+    Time fullAt;          // when it has refilled wholly
+    bool operator==(const Bucket&) const = default;
+  };
+  struct Issued {
+    std::string set;  // setOf() of the names
+    Time at;
+    bool operator==(const Issued&) const = default;
+  };
   struct Told {
     Time until;
     std::vector<std::string> names;  // sorted
     bool operator==(const Told&) const = default;
   };
+  std::vector<Bucket> buckets() const;
+  std::vector<Issued> issued() const;
   const std::vector<Told>& toldUntil() const { return told_; }
+  void restore(const Bucket& bucket);  // of an unknown limit: passed over
+  void restore(const Issued& issued);
+  void restore(Told told);
 
  private:
-  struct Limit;
-  std::string directoryUrl_;
-  std::vector<LedgerEntry> entries_;  // by time
+  using Key = std::pair<const LedgerLimit*, std::string>;  // limit and subject
+  void take(const LedgerLimit* limit, const std::string& subject, Time at);
+  Time freeAt(const LedgerLimit* limit, const std::string& subject, Time now) const;
+
+  const LedgerFigures* figures_;  // null where nothing is published
+  std::map<Key, Time> fullAt_;    // a bucket that is not here is full
+  std::map<std::string, Time> issued_;
   std::vector<Told> told_;
 };
+
+// The identity of a set of names: 32 hexadecimal digits of the SHA-256 of the sorted names.
+std::string setOf(const std::vector<std::string>& names);
 
 // The registered domain of a DNS name by the public suffix list (libpsl), the name itself where it has none; of an IP
 // address the address, of an IPv6 one its /64.

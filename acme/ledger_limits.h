@@ -1,0 +1,38 @@
+// The published limits of the CAs we know: one table.
+//
+// Constant data; any thread.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "acme/ledger.h"
+
+namespace postern::acme {
+
+// A token bucket: `burst` at once, refilled evenly over `period`.
+struct LedgerLimit {
+  std::string_view id;     // on disk
+  std::string_view words;  // for people; "of" or "for" and the subject follow
+  enum class Per { Account, RegisteredDomain, Set, Identifier } per;
+  LedgerEntry::Kind takenBy;
+  int burst;
+  Duration period;
+  bool sparesRenewals;    // of the same set of names: they neither take from it nor wait for it
+  bool emptiedBySuccess;  // counts failures in a row: a success gives all of them back
+
+  Duration refill() const { return period / burst; }  // of one
+};
+
+struct LedgerFigures {
+  std::string_view host;  // of the directory's URL
+  std::span<const LedgerLimit> limits;
+};
+
+// Of the directory with this URL; null when we know of none.
+const LedgerFigures* figuresOf(std::string_view directoryUrl);
+
+// How long an issuance makes the next order for the same names a renewal.
+extern const Duration renewalMemory;
+
+}  // namespace postern::acme
