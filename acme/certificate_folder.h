@@ -3,7 +3,7 @@
 //
 //   generations/<n>/{privkey.pem,fullchain.pem,metadata.json}   each appears whole or not at all
 //   current -> generations/<n>                                  for other programs; load() goes by the generations
-//   pending-order.json, pending-key.pem, history.json           each replaced whole
+//   pending-order.json, pending-key.pem, history.json, renewal-info.json   each replaced whole
 //
 // Any thread may call anything here; calls for one certificate's order are made by one order at a time. Nothing is
 // created before something is written. Failures to write throw Error "postern:storage"; what cannot be read is set
@@ -18,6 +18,7 @@
 
 #include "acme/error.h"
 #include "acme/journal.h"
+#include "acme/renewal_info.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "tls/certified_key.h"
@@ -35,6 +36,8 @@ struct AttemptHistory {
   std::optional<Problem> lastError;
   std::optional<Time> lastErrorAt;
   std::string configuration;  // digest of the provider's settings at the last attempt
+  std::optional<Time> lastAriOrder;  // when the CA's window alone led to a certificate
+  bool newKey = false;               // the last certificate was revoked: the next is not for its key
   bool operator==(const AttemptHistory&) const = default;
 };
 
@@ -53,8 +56,10 @@ class CertificateFolder : public Journal {
   void store(const tls::CertifiedKey& certificate, const Json& metadata);
 
   // The key of the order under way, made and kept on first use: before the CSR and, for the self-signed certificate,
-  // before there is an order.
-  tls::KeyPtr pendingKey(tls::KeyType type);
+  // before there is an order. `reused`: taken instead of a new one where no key is pending yet.
+  tls::KeyPtr pendingKey(tls::KeyType type, EVP_PKEY* reused = nullptr);
+  // The order under way and its key are given up.
+  void dropPending();
 
   // Journal: the order under way.
   std::optional<std::string> pendingOrder() const override;
@@ -64,6 +69,10 @@ class CertificateFolder : public Journal {
   AttemptHistory history() const;
   void saveHistory(const AttemptHistory& history);
 
+  // What the CA told about the certificate's renewal, with the pick inside its window.
+  std::optional<RenewalInfo> renewalInfo() const;
+  void saveRenewalInfo(const RenewalInfo& info);
+
   const std::filesystem::path& path() const { return path_; }
 
  private:
@@ -72,6 +81,7 @@ class CertificateFolder : public Journal {
   long highestNumber() const;
   void pointTo(long number) const;
   void forgetPending() const;
+  bool pendingIsDone(long number, EVP_PKEY* key) const;
   void prune() const;
 
   const std::filesystem::path path_;
