@@ -4,19 +4,22 @@ namespace postern::acme {
 
 void HttpChallenges::present(const std::string& token, const std::string& keyAuthorization) {
   std::lock_guard lock(mutex_);
-  byToken_[token] = keyAuthorization;
+  auto& answer = byToken_[token];
+  answer.keyAuthorization = keyAuthorization;
+  ++answer.presented;
 }
 
 void HttpChallenges::cleanUp(const std::string& token) {
   std::lock_guard lock(mutex_);
-  byToken_.erase(token);
+  auto found = byToken_.find(token);
+  if (found != byToken_.end() && --found->second.presented <= 0) byToken_.erase(found);
 }
 
 std::optional<std::string> HttpChallenges::find(std::string_view token) const {
   std::lock_guard lock(mutex_);
   auto found = byToken_.find(token);
   if (found == byToken_.end()) return {};
-  return found->second;
+  return found->second.keyAuthorization;
 }
 
 }  // namespace postern::acme

@@ -14,14 +14,20 @@ namespace postern::acme {
 
 class HttpChallenges {
  public:
+  // Two orders may share an authorization and so a token: each present() is taken back by one cleanUp(), and the answer
+  // stays up until the last.
   void present(const std::string& token, const std::string& keyAuthorization);
   void cleanUp(const std::string& token);
-  // The key authorization to answer with; nothing when no such challenge is under way.
+  // The key authorization to answer with, the latest presented; nothing when no such challenge is under way.
   std::optional<std::string> find(std::string_view token) const;
 
  private:
+  struct Answer {
+    std::string keyAuthorization;
+    int presented = 0;
+  };
   mutable std::mutex mutex_;
-  std::map<std::string, std::string, std::less<>> byToken_;
+  std::map<std::string, Answer, std::less<>> byToken_;
 };
 
 }  // namespace postern::acme
