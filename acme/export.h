@@ -1,8 +1,9 @@
 // Exporter: copies of certificates for other programs: `acme.<n>.export` and `export-group` (contract section 4).
 //
-//   <export>/<primary name>/{privkey.pem,fullchain.pem,chain.pem,cert.pem,tls.pem}     one key type
-//   <export>/<primary name>/<key type>/...                                             several key types
+//   <export>/<primary name>/{privkey.pem,fullchain.pem,chain.pem,cert.pem,tls.pem}   of the first key type
+//   <export>/<primary name>/<key type>/...                                           of each further one
 //
+// So what another program was told to read stays where it is when a second key type comes.
 // Folders 0750, files 0640, of the group `export-group`; a wildcard's "*" is "_" in the folder's name. Each file is
 // replaced whole. The certificates' files are written before the key's and tls.pem last: a program that reads key and
 // chain from two files may meet a new one beside an old one for a moment, one that reads tls.pem (key, then chain)
@@ -13,6 +14,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -38,8 +40,13 @@ class Exporter {
                                         const std::string& keyType);
 
  private:
+  void copy(const Provider& provider, const std::vector<std::string>& names, const std::string& keyType,
+            const tls::CertifiedKey& certificate);
+  void noteSharing(const std::filesystem::path& folder, std::vector<std::string> names);
+
   Log& log_;
   std::mutex mutex_;
+  std::map<std::filesystem::path, std::vector<std::string>> names_;  // whose copies each folder was given last
 };
 
 }  // namespace postern::acme

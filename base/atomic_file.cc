@@ -71,12 +71,13 @@ void fill(Descriptor& file, std::string_view bytes, mode_t mode, const fs::path&
 
 }  // namespace
 
-void writeFileAtomically(const fs::path& path, std::string_view bytes, mode_t mode) {
+void writeFileAtomically(const fs::path& path, std::string_view bytes, mode_t mode, std::optional<gid_t> group) {
   // The name does not grow with the path's, which may have the full length already.
   std::string temporary = (folderOf(path) / ".tmp.XXXXXX").string();
   Descriptor file(POSTERN_STEP_FAILS("create") ? -1 : mkostemp(temporary.data(), O_CLOEXEC));
   if (file.get() < 0) failed("write", path);
   Unfinished unfinished(temporary);
+  if (group && fchown(file.get(), static_cast<uid_t>(-1), *group) != 0) failed("set the group of", path);
   fill(file, bytes, mode, path);
   if (POSTERN_STEP_FAILS("rename") || rename(temporary.c_str(), path.c_str()) != 0) failed("write", path);
   unfinished.keep();

@@ -14,8 +14,10 @@
 
 namespace postern {
 
-// Writes beside `path`, fsyncs, renames over it and fsyncs the folder. `mode` is exact, whatever the umask.
-void writeFileAtomically(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0600);
+// Writes beside `path`, fsyncs, renames over it and fsyncs the folder. `mode` is exact, whatever the umask; `group`,
+// where given, is the file's before anybody of it may read.
+void writeFileAtomically(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0600,
+                         std::optional<gid_t> group = {});
 
 // Writes a new file (never over one that exists) and fsyncs it; for files inside a folder that is renamed as a whole.
 void writeNewFile(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0600);
