@@ -23,7 +23,16 @@ std::string mediaType(const HttpResponse& response) {
 }  // namespace
 
 Error refusal(const HttpResponse& response, const std::string& request, Time now) {
-  std::optional<Problem> problem = problemIn(response);
+  std::optional<Problem> problem;
+  if (response.status / 100 == 3) {
+    // Never followed: what is signed is signed for its URL, and none of the CA's resources moves by itself.
+    std::string location = response.header("location").substr(0, 500);
+    problem = makeProblem("postern:http", request + " was redirected (HTTP status " + std::to_string(response.status) +
+                                              ") to " + (location.empty() ? "nowhere" : location) +
+                                              "; set directory to the URL that the CA documents");
+  } else {
+    problem = problemIn(response);
+  }
   if (!problem) {
     problem =
         makeProblem("postern:http", request + " was answered with HTTP status " + std::to_string(response.status) +

@@ -1,7 +1,7 @@
 // What an HTTP answer of a CA means: the JSON it carries, or the Error it is.
 //
 // Pure functions. Any body is survived: a gateway's HTML where a problem document should be becomes an Error
-// postern:http that keeps the status.
+// postern:http that keeps the status, a redirect one that says where to.
 #pragma once
 
 #include <string>

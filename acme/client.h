@@ -2,7 +2,8 @@
 // repetition, Retry-After and problem documents taken care of. It decides nothing about when or why.
 //
 // Any thread; orders of one provider share a client and so its nonces and connections. Everything throws Error on a
-// refusal or failure and Stopped on a stop request.
+// refusal or failure and Stopped on a stop request. A resource that the directory does not have is an Error
+// postern:unsupported. Redirects are not followed: they are an Error that says where to.
 #pragma once
 
 #include <memory>
@@ -24,12 +25,6 @@
 #include "tls/openssl.h"
 
 namespace postern::acme {
-
-struct AccountObject {  // 7.1.2
-  std::string url, status, orders;
-  std::vector<std::string> contact;
-  bool termsOfServiceAgreed = false;
-};
 
 struct OrderRequest {
   std::vector<std::string> names;
@@ -55,7 +50,7 @@ class Client {
 
   // The key that signs, and the account URL where it is known; set before any other request.
   void useAccount(tls::KeyPtr key, std::string accountUrl);
-  const std::string& accountUrl() const;
+  std::string accountUrl() const;
   std::string thumbprint() const;  // RFC 7638, of the account key
 
   // newAccount (7.3), bound to an external account (7.3.4) where there is one. `onlyReturnExisting` finds the URL of

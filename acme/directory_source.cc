@@ -14,7 +14,7 @@ constexpr auto keptFor = std::chrono::hours(24);
 DirectorySource::DirectorySource(std::string url, Transport& transport, const Clock& clock, Log& log)
     : url_(std::move(url)), transport_(transport), clock_(clock), log_(log) {}
 
-Directory DirectorySource::get(std::stop_token stop) {
+Directory DirectorySource::get(std::stop_token stop, Pace* pace) {
   std::unique_lock lock(mutex_);
   while (!fresh()) {
     if (fetching_) {
@@ -28,7 +28,7 @@ Directory DirectorySource::get(std::stop_token stop) {
     std::optional<Directory> fetched;
     std::optional<Error> failure;
     try {
-      fetched = fetch(stop);
+      fetched = fetch(stop, pace);
     } catch (const Error& error) {
       failure = error;
     } catch (...) {
@@ -63,7 +63,8 @@ bool DirectorySource::fresh() const {
   return directory_ && fetchedAt_ <= clock_.now() && clock_.now() < fetchedAt_ + keptFor;
 }
 
-Directory DirectorySource::fetch(std::stop_token stop) {
+Directory DirectorySource::fetch(std::stop_token stop, Pace* pace) {
+  if (pace) pace->request(stop);
   if (stop.stop_requested()) throw Stopped();
   HttpRequest request;
   request.method = "GET";

@@ -12,6 +12,7 @@
 
 #include "acme/error.h"
 #include "acme/objects.h"
+#include "acme/pace.h"
 #include "acme/transport.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -23,14 +24,14 @@ class DirectorySource {
   // The references must outlive this. The URL of the terms of service is logged once per value.
   DirectorySource(std::string url, Transport& transport, const Clock& clock, Log& log);
 
-  // Throws Error or Stopped.
-  Directory get(std::stop_token stop);
+  // Throws Error or Stopped. The fetch, where there is one, counts with `pace`.
+  Directory get(std::stop_token stop, Pace* pace = nullptr);
   // The next get() fetches anew: a URL of the directory answered that there is nothing there.
   void forget();
 
  private:
   bool fresh() const;
-  Directory fetch(std::stop_token stop);
+  Directory fetch(std::stop_token stop, Pace* pace);
 
   const std::string url_;
   Transport& transport_;

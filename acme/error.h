@@ -16,7 +16,8 @@ namespace postern::acme {
 struct Problem {
   std::string type;  // "urn:ietf:params:acme:error:..." as received; own ones: "postern:timeout", "postern:connection",
                      // "postern:http", "postern:malformed", "postern:challenge" (none offered that we can answer),
-                     // "postern:certificate", "postern:storage", "postern:stopped"
+                     // "postern:certificate", "postern:storage", "postern:stopped", "postern:unsupported" (the CA has
+                     // no such resource)
   std::string detail;
   std::string name;  // the identifier concerned, where one is
   int status = 0;    // HTTP, 0 when there was no answer

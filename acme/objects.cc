@@ -61,6 +61,16 @@ Directory parseDirectory(const Json& json) {
   return directory;
 }
 
+AccountObject parseAccount(const Json& json) {
+  demandObject(json, "account");
+  AccountObject account;
+  account.status = demanded(json, "account", "status");
+  account.orders = json["orders"].string();
+  account.contact = json["contact"].stringList();
+  account.termsOfServiceAgreed = json["termsOfServiceAgreed"].boolean();
+  return account;
+}
+
 Order parseOrder(const Json& json) {
   demandObject(json, "order");
   Order order;

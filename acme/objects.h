@@ -18,6 +18,12 @@ struct Directory {
   Json meta;                                       // termsOfService, website, externalAccountRequired, profiles, ...
 };
 
+struct AccountObject {  // 7.1.2
+  std::string url, status, orders;
+  std::vector<std::string> contact;
+  bool termsOfServiceAgreed = false;
+};
+
 struct Order {
   std::string url;
   std::string status;  // pending, ready, processing, valid, invalid, or what comes
@@ -25,7 +31,7 @@ struct Order {
   std::string finalize, certificate;
   std::optional<Problem> error;
   std::optional<Time> expires;
-  std::optional<Time> retryAfter;  // of the answer that brought it
+  std::optional<Time> retryAfter;  // of the answer that brought it, as pollAfter()
 };
 
 struct Challenge {
@@ -42,6 +48,7 @@ struct Authorization {
 };
 
 Directory parseDirectory(const Json& json);
+AccountObject parseAccount(const Json& json);
 Order parseOrder(const Json& json);
 Authorization parseAuthorization(const Json& json);
 Challenge parseChallenge(const Json& json);

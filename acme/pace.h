@@ -1,8 +1,8 @@
 // Pace: how fast the requests for one certificate may follow one another.
 //
 // A first attempt goes as fast as the CA answers. Once an attempt has failed, the certificate costs the CA at most ten
-// requests in any minute for each of its names, and at most ten repetitions for bad nonces: whoever has more to ask
-// waits here. One order at a time uses it; it outlives the attempts, so that the minute is counted across them.
+// requests in any minute for each of its names, and as many repetitions for bad nonces: whoever has more to ask waits
+// here. One order at a time uses it; it outlives the attempts, so that the minute is counted across them.
 #pragma once
 
 #include <deque>

@@ -24,11 +24,12 @@ struct RenewalInfo {
 
 // RFC 9773 section 4.1: base64url(AKI keyIdentifier) "." base64url(DER serial). "" when the certificate has no AKI.
 std::string renewalCertificateId(const tls::CertifiedKey& certificate);
+std::string renewalCertificateId(const X509* certificate);
 
 // The answer to a request for `certificateId`. A window that is empty, reversed or wholly beyond `notAfter` is left out
-// (start, end and pick unset) and `askAgain` still holds. `chance` in [0,1) draws the pick; where the window is the one
-// of `before`, its pick is kept. An answer without Retry-After is asked again after six hours. Throws Error
-// postern:malformed for what is no such answer.
+// (start, end and pick unset) and `askAgain` still holds. Times are cut to the second. `chance` in [0,1) draws the
+// pick, not after `notAfter`; where the window is the one of `before`, its pick is kept. An answer without Retry-After
+// is asked again after six hours. Throws Error postern:malformed for what is no such answer.
 RenewalInfo readRenewalInfo(const HttpResponse& response, const std::string& certificateId, Time notAfter,
                             const std::optional<RenewalInfo>& before, Time now, double chance);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 
 #include "base/text.h"
 
@@ -14,6 +15,18 @@ std::optional<int> number(std::string_view text) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < 0) return std::nullopt;
   return value;
+}
+
+// As it was told, without bounds.
+std::optional<Time> told(const HttpResponse& response, Time now) {
+  using namespace std::chrono;
+  std::string header = response.header("retry-after");
+  std::string_view text = trimmed(header);
+  if (text.empty()) return std::nullopt;
+  if (auto date = parseHttpDate(text)) return date;
+  if (!std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
+  // More seconds than an int holds are as good as for ever.
+  return now + seconds(number(text).value_or(std::numeric_limits<int>::max()));
 }
 
 }  // namespace
@@ -40,15 +53,15 @@ std::optional<Time> parseHttpDate(std::string_view text) {
 
 std::optional<Time> retryAfter(const HttpResponse& response, Time now) {
   using namespace std::chrono;
-  std::string header = response.header("retry-after");
-  std::string_view text = trimmed(header);
-  if (text.empty()) return std::nullopt;
+  auto at = told(response, now);
+  if (!at) return std::nullopt;
   Time longest = now + (response.status == 429 || response.status == 503 ? hours(24 * 7) : hours(24));
-  if (auto date = parseHttpDate(text)) return std::clamp(*date, now + seconds(1), longest);
-  if (!std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; })) return std::nullopt;
-  auto told = number(text);
-  if (!told) return longest;  // more seconds than an int holds
-  return std::clamp(now + seconds(*told), now + seconds(1), longest);
+  return std::clamp<Time>(*at, now + seconds(1), longest);
+}
+
+std::optional<Time> pollAfter(const HttpResponse& response, Time now) {
+  auto at = told(response, now);
+  return at && *at > now ? retryAfter(response, now) : std::nullopt;
 }
 
 }  // namespace postern::acme

@@ -19,4 +19,8 @@ std::optional<Time> parseHttpDate(std::string_view text);
 // which says how long a limit lasts. Nothing when the header is absent or says nothing that can be read.
 std::optional<Time> retryAfter(const HttpResponse& response, Time now);
 
+// The same for a resource that is polled, except that a time that has come already ("0", a date in the past) is nothing
+// told: then the pauses of Polling hold.
+std::optional<Time> pollAfter(const HttpResponse& response, Time now);
+
 }  // namespace postern::acme
