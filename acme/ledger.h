@@ -5,6 +5,8 @@
 // one time, the one at which it will be full again, so that years of orders cost no more to remember than a week of
 // them. On disk it is acme/ledger_file.h's; everything here is arithmetic.
 //
+// A clock that was set back never blocks an order: what stands hours further in the future than it can is not heeded.
+//
 // Not thread-safe: its owner's lock guards it. Time always comes in.
 #pragma once
 
@@ -52,11 +54,7 @@ class Ledger {
   void record(const LedgerEntry& entry, Time now);
   // The CA's 429 told to wait. `names`: whose orders; empty: everybody's at this directory.
   void told(Time until, std::vector<std::string> names, Time now);
-  // The clock was set back: what lies in the future then counts as of now, so that no limit is waited for longer than
-  // it takes to refill. Drops what no limit remembers any more. True when something was in the future.
-  bool settle(Time now);
-
-  // The earliest time at which an order for `names` passes every limit: `now` or later. Correct for a settled ledger.
+  // The earliest time at which an order for `names` passes every limit: `now` or later.
   Time earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const;
   Time earliestAccount(Time now) const;  // the same for a new account
   // What is left of the limits that have been touched, the least left first.
@@ -72,7 +70,7 @@ class Ledger {
     bool operator==(const Bucket&) const = default;
   };
   struct Issued {
-    std::string set;  // setOf() of the names
+    std::string set;  // nameSetHash() of the names
     Time at;
     bool operator==(const Issued&) const = default;
   };
@@ -90,6 +88,7 @@ class Ledger {
 
  private:
   using Key = std::pair<const LedgerLimit*, std::string>;  // limit and subject
+  void settle(Time now);
   void take(const LedgerLimit* limit, const std::string& subject, Time at);
   Time freeAt(const LedgerLimit* limit, const std::string& subject, Time now) const;
 
@@ -97,10 +96,8 @@ class Ledger {
   std::map<Key, Time> fullAt_;    // a bucket that is not here is full
   std::map<std::string, Time> issued_;
   std::vector<Told> told_;
+  Time settleAt_ = {};  // when there may be something to drop
 };
-
-// The identity of a set of names: 32 hexadecimal digits of the SHA-256 of the sorted names.
-std::string setOf(const std::vector<std::string>& names);
 
 // The registered domain of a DNS name by the public suffix list (libpsl), the name itself where it has none; of an IP
 // address the address, of an IPv6 one its /64.

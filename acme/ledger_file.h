@@ -39,18 +39,17 @@ class LedgerFile {
   const std::filesystem::path& path() const { return path_; }
 
  private:
-  const Ledger& ready(Time now) const;  // the ledger, read and without what lies in the future; with the lock held
+  const Ledger& ready() const;  // the ledger, read; with the lock held
   void load() const;
-  void keep(const std::string& line, Time now);
-  void append(const std::string& line);
-  void writeAnew(Time now);
+  void keep(const std::string& line);
+  void writeAnew() const;
 
   const std::filesystem::path path_;
   Log& log_;
   mutable std::mutex mutex_;
   mutable Ledger ledger_;
   mutable bool loaded_ = false;
-  mutable bool mustWriteAnew_ = false;  // the file is torn, damaged or says what is not so
+  mutable bool mustWriteAnew_ = false;  // the file is torn or damaged
   mutable std::size_t size_ = 0;        // of the file
   mutable std::size_t condensed_ = 0;   // of the file when it was last written anew
 };

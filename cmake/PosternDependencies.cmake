@@ -10,6 +10,7 @@ pkg_check_modules(libevent REQUIRED IMPORTED_TARGET libevent libevent_openssl li
 pkg_check_modules(jsoncpp REQUIRED IMPORTED_TARGET jsoncpp)
 pkg_check_modules(libidn2 REQUIRED IMPORTED_TARGET libidn2)
 pkg_check_modules(libldns REQUIRED IMPORTED_TARGET ldns)
+pkg_check_modules(libpsl REQUIRED IMPORTED_TARGET libpsl)
 pkg_check_modules(libcap REQUIRED IMPORTED_TARGET libcap)
 pkg_check_modules(gmime REQUIRED IMPORTED_TARGET gmime-3.0)
 pkg_check_modules(libcrypt REQUIRED IMPORTED_TARGET libcrypt)

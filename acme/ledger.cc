@@ -1,0 +1,225 @@
+#include "acme/ledger.h"
+
+#include <arpa/inet.h>
+#include <libpsl.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <set>
+
+#include "acme/ledger_limits.h"
+#include "acme/storage.h"
+#include "base/text.h"
+
+namespace postern::acme {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A CA counts a little later than we do, when the request has come to it: whoever waits for a refill waits this longer.
+constexpr Duration margin = 10s;
+// By how much a clock may have been set back and what was recorded before still be waited for.
+constexpr Duration tolerance = 2h;
+// No CA asks to be left alone for longer; a time beyond was told under a wrong clock, theirs or ours.
+constexpr Duration longestTold = 7 * 24h;
+
+std::vector<std::string> sorted(std::vector<std::string> names) {
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+// Further in the future than anything can be: it was recorded under a wrong clock, and is not waited for. What is
+// recorded next under a clock that a CA has taken puts it right; a question alone does not, lest a machine that wakes
+// in 1970 forget everything.
+bool misdated(Time at, Time latest) {
+  return at > latest + tolerance;
+}
+
+std::string withoutWildcard(const std::string& name) {
+  return name.starts_with("*.") ? name.substr(2) : name;
+}
+
+// What a limit counts by, of an order for `names`.
+std::set<std::string> subjectsOf(const LedgerLimit& limit, const std::vector<std::string>& names) {
+  std::set<std::string> subjects;
+  switch (limit.per) {
+    case LedgerLimit::Per::Account: subjects.insert(""); break;
+    case LedgerLimit::Per::Set: subjects.insert(joined(sorted(names))); break;
+    case LedgerLimit::Per::RegisteredDomain:
+      for (const auto& name : names) subjects.insert(registeredDomain(name));
+      break;
+    case LedgerLimit::Per::Identifier:
+      for (const auto& name : names) subjects.insert(withoutWildcard(name));
+      break;
+  }
+  return subjects;
+}
+
+bool stands(const Ledger::Told& told, Time now) {
+  return told.until > now && !misdated(told.until, now + longestTold);
+}
+
+const psl_ctx_t* suffixes() {
+  // The newer of the system's list and the one libpsl was built with.
+  static const std::unique_ptr<psl_ctx_t, void (*)(psl_ctx_t*)> latest(psl_latest(nullptr), psl_free);
+  return latest ? latest.get() : psl_builtin();
+}
+
+}  // namespace
+
+Ledger::Ledger(std::string directoryUrl) : figures_(figuresOf(directoryUrl)) {}
+
+void Ledger::take(const LedgerLimit* limit, const std::string& subject, Time at) {
+  Time& full = fullAt_.try_emplace(Key{limit, subject}, at).first->second;
+  // What is taken from an empty bucket, because it had to be, leaves it empty.
+  full = std::min(std::max(full, at) + limit->refill(), at + limit->period);
+}
+
+Time Ledger::freeAt(const LedgerLimit* limit, const std::string& subject, Time now) const {
+  const auto found = fullAt_.find(Key{limit, subject});
+  if (found == fullAt_.end() || misdated(found->second, now + limit->period)) return now;
+  const Time one = found->second - limit->period + limit->refill();  // when it holds one
+  return one <= now ? now : one + margin;
+}
+
+void Ledger::record(const LedgerEntry& entry, Time now) {
+  settle(now);
+  if (entry.kind == LedgerEntry::Kind::Issuance) issued_[nameSetHash(entry.names)] = entry.at;
+  if (!figures_) return;
+  for (const auto& limit : figures_->limits) {
+    const bool spared = limit.sparesRenewals && entry.order != OrderKind::First;
+    if (limit.takenBy == entry.kind && !spared) {
+      for (const auto& subject : subjectsOf(limit, entry.names)) take(&limit, subject, entry.at);
+    }
+    if (limit.emptiedBySuccess && entry.kind == LedgerEntry::Kind::Issuance) {
+      for (const auto& subject : subjectsOf(limit, entry.names)) fullAt_.erase(Key{&limit, subject});
+    }
+  }
+}
+
+void Ledger::told(Time until, std::vector<std::string> names, Time now) {
+  settle(now);
+  restore(Told{std::min(until, now + longestTold), std::move(names)});
+}
+
+void Ledger::settle(Time now) {
+  if (now < settleAt_ && now + tolerance > settleAt_) return;
+  settleAt_ = now + 1h;
+  for (auto bucket = fullAt_.begin(); bucket != fullAt_.end();) {
+    const Duration period = bucket->first.first->period;
+    if (misdated(bucket->second, now + period)) bucket->second = now + period;
+    bucket = bucket->second <= now ? fullAt_.erase(bucket) : std::next(bucket);
+  }
+  for (auto set = issued_.begin(); set != issued_.end();) {
+    if (misdated(set->second, now)) set->second = now;
+    set = set->second + renewalMemory <= now ? issued_.erase(set) : std::next(set);
+  }
+  std::erase_if(told_, [&](const Told& one) { return one.until <= now || misdated(one.until, now + longestTold); });
+}
+
+Time Ledger::earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const {
+  Time at = now;
+  const auto asKept = sorted(names);
+  for (const auto& one : told_) {
+    if (stands(one, now) && (one.names.empty() || one.names == asKept)) at = std::max(at, one.until);
+  }
+  if (!figures_ || kind == OrderKind::Ari) return at;
+  for (const auto& limit : figures_->limits) {
+    if (limit.takenBy == LedgerEntry::Kind::Account) continue;
+    if (limit.sparesRenewals && kind == OrderKind::Renewal) continue;
+    for (const auto& subject : subjectsOf(limit, names)) at = std::max(at, freeAt(&limit, subject, now));
+  }
+  return at;
+}
+
+Time Ledger::earliestAccount(Time now) const {
+  Time at = now;
+  for (const auto& one : told_) {
+    if (stands(one, now) && one.names.empty()) at = std::max(at, one.until);
+  }
+  if (!figures_) return at;
+  for (const auto& limit : figures_->limits) {
+    if (limit.takenBy == LedgerEntry::Kind::Account) at = std::max(at, freeAt(&limit, "", now));
+  }
+  return at;
+}
+
+std::vector<LimitState> Ledger::left(Time now) const {
+  std::vector<LimitState> states;
+  for (const auto& one : told_) {
+    if (!stands(one, now)) continue;
+    states.push_back({one.names.empty() ? "told by the CA" : "told by the CA for " + joined(one.names), 0, one.until});
+  }
+  for (const auto& [key, full] : fullAt_) {
+    const auto& [limit, subject] = key;
+    if (full <= now || misdated(full, now + limit->period)) continue;
+    const auto refill = limit->refill();
+    const auto missing = (full - now + refill - 1ms) / refill;
+    LimitState state;
+    state.limit = std::string(limit->words);
+    if (!subject.empty()) state.limit += " " + subject;
+    state.left = limit->burst - static_cast<int>(std::min<Duration::rep>(missing, limit->burst));
+    state.refillAt = full - (missing - 1) * refill;
+    states.push_back(std::move(state));
+  }
+  std::stable_sort(states.begin(), states.end(), [](const auto& a, const auto& b) { return a.left < b.left; });
+  return states;
+}
+
+bool Ledger::issuedBefore(const std::vector<std::string>& names, Time now) const {
+  const auto found = issued_.find(nameSetHash(names));
+  return found != issued_.end() && now < found->second + renewalMemory;
+}
+
+std::vector<Ledger::Bucket> Ledger::buckets() const {
+  std::vector<Bucket> buckets;
+  buckets.reserve(fullAt_.size());
+  for (const auto& [key, full] : fullAt_) buckets.push_back({std::string(key.first->id), key.second, full});
+  return buckets;
+}
+
+std::vector<Ledger::Issued> Ledger::issued() const {
+  std::vector<Issued> sets;
+  sets.reserve(issued_.size());
+  for (const auto& [set, at] : issued_) sets.push_back({set, at});
+  return sets;
+}
+
+void Ledger::restore(const Bucket& bucket) {
+  if (!figures_) return;
+  for (const auto& limit : figures_->limits) {
+    if (limit.id != bucket.limit) continue;
+    Time& full = fullAt_.try_emplace(Key{&limit, bucket.subject}, bucket.fullAt).first->second;
+    full = std::max(full, bucket.fullAt);
+  }
+}
+
+void Ledger::restore(const Issued& issued) {
+  Time& at = issued_.try_emplace(issued.set, issued.at).first->second;
+  at = std::max(at, issued.at);
+}
+
+void Ledger::restore(Told told) {
+  told.names = sorted(std::move(told.names));
+  std::erase_if(told_, [&](const Told& one) { return one.names == told.names; });
+  told_.push_back(std::move(told));
+}
+
+std::string registeredDomain(const std::string& name) {
+  in_addr four{};
+  if (inet_pton(AF_INET, name.c_str(), &four) == 1) return name;
+  in6_addr six{};
+  if (inet_pton(AF_INET6, name.c_str(), &six) == 1) {
+    std::fill(six.s6_addr + 8, six.s6_addr + 16, std::uint8_t{0});
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    inet_ntop(AF_INET6, &six, text.data(), text.size());
+    return std::string(text.data()) + "/64";
+  }
+  const std::string plain = withoutWildcard(name);
+  const char* domain = psl_registrable_domain(suffixes(), plain.c_str());
+  return domain ? domain : plain;
+}
+
+}  // namespace postern::acme
