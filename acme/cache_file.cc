@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "base/atomic_file.h"
@@ -85,6 +86,17 @@ bool isLeftover(const fs::path& name) {
 
 bool isSetAside(const fs::path& name) {
   return name.string().find(".damaged-") != std::string::npos;
+}
+
+std::vector<fs::path> foldersIn(const fs::path& folder) {
+  std::vector<fs::path> folders;
+  std::error_code error, ignored;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const fs::path name = entry->path().filename();
+    if (entry->is_directory(ignored) && !isLeftover(name) && !isSetAside(name)) folders.push_back(entry->path());
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
 }
 
 }  // namespace postern::acme

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "acme/error.h"
 #include "base/error.h"
@@ -54,5 +55,8 @@ inline constexpr std::string_view temporaryPrefix = ".tmp.";  // as base/atomic_
 
 // Something set aside, which nobody reads any more.
 bool isSetAside(const std::filesystem::path& name);
+
+// The folders in `folder`, sorted, without those left behind or set aside; none where it cannot be read.
+std::vector<std::filesystem::path> foldersIn(const std::filesystem::path& folder);
 
 }  // namespace postern::acme

@@ -12,7 +12,6 @@
 #include <cerrno>
 
 #include "acme/cache_file.h"
-#include "acme/jws.h"
 #include "base/atomic_file.h"
 #include "base/encoding.h"
 #include "base/fault_point.h"
@@ -62,17 +61,6 @@ std::string hostOf(std::string_view url) {
   if (const auto user = url.rfind('@'); user != std::string_view::npos) url.remove_prefix(user + 1);
   if (url.starts_with('[')) return lower(url.substr(1, url.find(']') - 1));
   return lower(url.substr(0, url.find(':')));
-}
-
-std::vector<fs::path> foldersIn(const fs::path& folder) {
-  std::vector<fs::path> folders;
-  std::error_code error, ignored;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
-    const fs::path name = entry->path().filename();
-    if (entry->is_directory(ignored) && !isLeftover(name) && !isSetAside(name)) folders.push_back(entry->path());
-  }
-  std::sort(folders.begin(), folders.end());
-  return folders;
 }
 
 }  // namespace
@@ -159,52 +147,6 @@ fs::path Storage::directoryFolder(const std::string& directoryUrl) const {
   return cache_ / directoryFolderName(directoryUrl);
 }
 
-std::optional<Account> Storage::account(const std::string& directoryUrl) const {
-  std::lock_guard lock(mutex_);
-  std::optional<Account> newest;
-  fs::file_time_type newestTime{};
-  std::vector<std::string> lost;
-  for (const auto& folder : foldersIn(directoryFolder(directoryUrl) / "accounts")) {
-    const Json json = readJsonOrSetAside(folder / "account.json", log_);
-    auto pem = readOrSetAside(folder / "privkey.pem", log_);
-    Account found{json["url"].string(), Secret(pem ? std::move(*pem) : std::string()), json["contact"].stringList()};
-    if (found.key.empty()) {
-      lost.push_back(found.url);
-      continue;
-    }
-    try {
-      thumbprint(tls::keyFromPem(found.key).get());  // as an account key must be: EC P-256
-    } catch (const std::runtime_error& error) {
-      setAside(folder / "privkey.pem", error.what(), log_);
-      lost.push_back(found.url);
-      continue;
-    }
-    std::error_code ignored;
-    const auto time = fs::last_write_time(folder / "privkey.pem", ignored);
-    if (newest && time <= newestTime) continue;
-    newest = std::move(found);
-    newestTime = time;
-  }
-  if (!newest && !lost.empty()) {
-    log_.warn("acme.account.key-lost",
-              {{"directory", directoryUrl}, {"account", joined(lost)}, {"next", "a new account is made"}});
-  }
-  return newest;
-}
-
-void Storage::saveAccount(const std::string& directoryUrl, const Account& account) {
-  std::lock_guard lock(mutex_);
-  const std::string name = thumbprint(tls::keyFromPem(account.key).get());
-  const fs::path folder = directoryFolder(directoryUrl) / "accounts" / name;
-  const auto there = readOrSetAside(folder / "privkey.pem", log_);
-  if (!there || *there != account.key.reveal()) writeCacheFile(folder / "privkey.pem", account.key.reveal());
-  Json json;
-  json["url"] = account.url;
-  json["contact"] = Json::strings(account.contact);
-  json["directory"] = directoryUrl;
-  writeCacheFile(folder / "account.json", json.pretty());
-}
-
 Json Storage::directoryMeta(const std::string& directoryUrl) const {
   std::lock_guard lock(mutex_);
   return readJsonOrSetAside(directoryFolder(directoryUrl) / "directory.json", log_)["meta"];
@@ -216,6 +158,14 @@ void Storage::saveDirectoryMeta(const std::string& directoryUrl, const Json& met
   json["url"] = directoryUrl;
   json["meta"] = meta;
   writeCacheFile(directoryFolder(directoryUrl) / "directory.json", json.pretty());
+}
+
+std::shared_ptr<LedgerFile> Storage::ledger(const std::string& directoryUrl) {
+  std::lock_guard lock(mutex_);
+  auto& known = ledgers_[directoryUrl];
+  auto ledger = known.lock();
+  if (!ledger) known = ledger = std::make_shared<LedgerFile>(directoryFolder(directoryUrl), directoryUrl, log_);
+  return ledger;
 }
 
 std::shared_ptr<CertificateFolder> Storage::certificate(const std::string& directoryUrl,

@@ -4,7 +4,7 @@
 //   <cache>/lock                                                        flock, with the holder's process id
 //   <cache>/<directory host>-<8 hex of SHA-256 of the URL>/
 //     directory.json                                                    the directory's meta object as last seen
-//     accounts/<key thumbprint>/{privkey.pem,account.json}
+//     accounts/<key thumbprint>/{privkey.pem,account.json}              acme/storage_account.cc
 //     certificates/<16 hex of SHA-256 of the sorted names, joined by line feeds>/<primary name>/<key type>/
 //                                                                       acme/certificate_folder.h
 //
@@ -24,6 +24,7 @@
 
 #include "acme/certificate_folder.h"
 #include "acme/error.h"
+#include "acme/ledger_file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/secret.h"
@@ -41,6 +42,9 @@ struct Account {
   std::string url;  // empty while the CA was not yet asked
   Secret key;       // PEM
   std::vector<std::string> contact;
+  std::optional<Time> deactivated = {};  // by an administrator; no other account is made while it stands here
+  Secret nextKey = Secret();             // PEM of a key rollover that the CA was asked for and that may have happened
+  Time nextKeySince = {};
 };
 
 class Storage {
@@ -59,11 +63,23 @@ class Storage {
 
   // The account for a directory: the newest one readable. Nothing when there is none yet.
   std::optional<Account> account(const std::string& directoryUrl) const;
+  // Writes everything but the next key, which has functions of its own below.
   void saveAccount(const std::string& directoryUrl, const Account& account);
+  std::filesystem::path accountFolder(const std::string& directoryUrl, const Account& account) const;
+
+  // A key rollover (RFC 8555 section 7.3.5). The next key is on disk before the CA is asked; then the CA has taken it,
+  // and it is the account's, with the old one gone; or the CA has not, and it is dropped. `account` becomes what is on
+  // disk.
+  void saveNextKey(const std::string& directoryUrl, Account& account, Secret nextKey, Time now);
+  void goOverToNextKey(const std::string& directoryUrl, Account& account);
+  void dropNextKey(const std::string& directoryUrl, Account& account);
 
   // The directory's meta object as last seen (pitfall 14), null when never.
   Json directoryMeta(const std::string& directoryUrl) const;
   void saveDirectoryMeta(const std::string& directoryUrl, const Json& meta);
+
+  // What was ordered and refused at a directory; one object for each, whoever asks.
+  std::shared_ptr<LedgerFile> ledger(const std::string& directoryUrl);
 
   // The folder of a certificate; `names` with the primary first. Found by the hash of the set alone.
   std::shared_ptr<CertificateFolder> certificate(const std::string& directoryUrl, const std::vector<std::string>& names,
@@ -83,6 +99,7 @@ class Storage {
   Log& log_;
   int lock_ = -1;
   mutable std::mutex mutex_;
+  std::map<std::string, std::weak_ptr<LedgerFile>> ledgers_;
   std::map<std::filesystem::path, std::weak_ptr<CertificateFolder>> folders_;  // one object for each, so one mutex
 };
 
