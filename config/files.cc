@@ -1,6 +1,7 @@
 #include "config/files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,15 @@ Files::Content Files::read(const std::string& path) {
   }
   if (std::find(read_.begin(), read_.end(), path) == read_.end()) read_.push_back(path);
   return {std::move(text), ""};
+}
+
+std::string Files::whyNotExecutable(const std::string& path) const {
+  if (access_ == Access::None) return "";
+  struct stat facts {};
+  if (::stat(path.c_str(), &facts) != 0) return errnoText(errno);
+  if (!S_ISREG(facts.st_mode)) return "not a file";
+  if (::access(path.c_str(), X_OK) != 0) return "not executable";
+  return "";
 }
 
 }  // namespace postern::config

@@ -20,6 +20,8 @@ class Files {
     std::string why;  // when there is none: "Permission denied"
   };
   Content read(const std::string& path);
+  // Why `path` is not a program that this process may run; "" when it is one, and always without access to files.
+  std::string whyNotExecutable(const std::string& path) const;
 
   Access access() const { return access_; }
   const std::vector<std::string>& wereRead() const { return read_; }  // each once, in order

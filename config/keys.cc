@@ -145,7 +145,6 @@ std::string_view issueName(Issue issue) {
     case Issue::Main: return "main";
     case Issue::Tls: return "tls";
     case Issue::Edge: return "edge";
-    case Issue::Acme: return "acme";
     case Issue::Operations: return "operations";
   }
   return "";

@@ -13,8 +13,8 @@
 
 namespace postern::config {
 
-// The issue that brings a key into effect. A key of any but Main is typed, and refused when it is not its default.
-enum class Issue { Main, Tls, Edge, Acme, Operations };
+// What brings a key into effect. Main: it is; a key of any other is typed, and refused when it is not its default.
+enum class Issue { Main, Tls, Edge, Operations };
 
 enum class Type {
   Any,

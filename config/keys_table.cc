@@ -155,34 +155,41 @@ void addAcme(std::vector<Key>& to) {
   to.push_back(key(a + "challenge-bind", Type::Ip, "`[::]`, or `0.0.0.0` without IPv6",
                    "Address of the challenge-only listener"));
   to.push_back(words(a + "challenge", Type::Words, {"tls-alpn-01", "http-01", "dns-01"}, "tls-alpn-01",
-                     "Challenge types in order of preference", Issue::Acme));
-  to.push_back(count(a + "http-port", 1, 65535, "80", "Local port that answers HTTP-01", Issue::Acme));
-  to.push_back(key(a + "profile", Type::Text, "none", "The CA's certificate profile", Issue::Acme));
-  to.push_back(key(a + "preferred-chain", Type::Text, "none", "Common name of the wanted root", Issue::Acme));
-  to.push_back(key(a + "eab.key-id", Type::Text, "none", "External account binding: key identifier", Issue::Acme));
-  to.push_back(key(a + "eab.hmac-key", Type::Secret, "none", "External account binding: base64url key", Issue::Acme));
-  to.push_back(key(a + "reuse-key", Type::Boolean, "false", "Keep the key at renewal", Issue::Acme));
-  to.push_back(key(a + "fallback", Type::Texts, "none", "Providers to turn to when this one fails", Issue::Acme));
-  to.push_back(key(a + "staging", Type::Text, "none", "Provider or directory to try new names at first", Issue::Acme));
-  to.push_back(count(a + "orders", 1, 1000, "8", "Orders at a time", Issue::Acme));
-  to.push_back(key(a + "export", Type::Path, "none", "Folder for copies that other programs read", Issue::Acme));
-  to.push_back(key(a + "export-group", Type::Text, "none", "Group that may read them", Issue::Acme));
-  to.push_back(words(a + "key-type", Type::Words, {"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"},
-                     "ecdsa-p256", "Key types; two are served side by side", Issue::Acme));
-  to.push_back(words(a + "dns.provider", Type::Word, {"rfc2136-tsig", "hook"}, "none", "How DNS-01 records are set",
-                     Issue::Acme));
-  to.push_back(key(a + "dns.server", Type::Text, "none", "rfc2136-tsig: the DNS server", Issue::Acme));
-  to.push_back(key(a + "dns.key", Type::Text, "none", "rfc2136-tsig: name of the key", Issue::Acme));
-  to.push_back(key(a + "dns.secret", Type::Secret, "none", "rfc2136-tsig: the key, base64", Issue::Acme));
+                     "Challenge types in order of preference"));
+  to.push_back(
+      count(a + "http-port", 1, 65535, "80", "Local port that answers HTTP-01; the CA itself always dials 80"));
+  to.push_back(
+      key(a + "profile", Type::Text, "none", "Name of one of the CA's certificate profiles, such as `shortlived`"));
+  to.push_back(key(a + "preferred-chain", Type::Text, "none",
+                   "Common name of the root, or of another issuer, that the chain shall lead to"));
+  to.push_back(key(a + "eab.key-id", Type::Text, "none", "External account binding: key identifier, from the CA"));
+  to.push_back(key(a + "eab.hmac-key", Type::Secret, "none",
+                   "External account binding: the key in base64url, or `file:///path`"));
+  to.push_back(
+      key(a + "reuse-key", Type::Boolean, "false", "Keep the key at renewal; else each certificate has a new one"));
+  to.push_back(key(a + "fallback", Type::Texts, "none",
+                   "Other `[acme.<name>]` sections to turn to, in this order, when this one cannot issue"));
+  to.push_back(key(a + "staging", Type::Text, "none",
+                   "An `[acme.<name>]` section or a directory's URL where a retry is proved first"));
+  to.push_back(count(a + "orders", 1, 1000, "8", "Orders under way at a time"));
+  to.push_back(key(a + "export", Type::Path, "none", "Folder for copies that other programs read"));
+  to.push_back(key(a + "export-group", Type::Text, "none", "Group that may read those copies"));
+  to.push_back(words(
+      a + "key-type", Type::Words, {"ecdsa-p256", "ecdsa-p384", "rsa-2048", "rsa-3072", "rsa-4096"}, "ecdsa-p256",
+      "One ECDSA type, one RSA type, or both: then two certificates are served side by side, the first preferred"));
+  to.push_back(words(a + "dns.provider", Type::Word, {"rfc2136-tsig", "hook"}, "none", "How DNS-01 records are set"));
+  to.push_back(key(a + "dns.server", Type::Text, "none",
+                   "rfc2136-tsig: primary server of the zone, a name or address, perhaps with `:port`"));
+  to.push_back(key(a + "dns.key", Type::Text, "none", "rfc2136-tsig: name of the TSIG key"));
+  to.push_back(key(a + "dns.secret", Type::Secret, "none", "rfc2136-tsig: the TSIG key in base64, or `file:///path`"));
   to.push_back(words(a + "dns.tsig-algorithm", Type::Word,
                      {"hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512"}, "hmac-sha256",
-                     "rfc2136-tsig: the key's algorithm", Issue::Acme));
-  to.push_back(key(a + "dns.ttl", Type::Duration, "1m", "Lifetime of the records", Issue::Acme));
-  to.push_back(key(a + "dns.propagation-timeout", Type::Duration, "10m",
-                   "How long to wait until all servers show a record", Issue::Acme));
-  to.push_back(key(a + "dns.polling-interval", Type::Duration, "5s", "Pause between looks", Issue::Acme));
+                     "rfc2136-tsig: the key's algorithm"));
+  to.push_back(key(a + "dns.ttl", Type::Duration, "1m", "Time to live of the records, at least 1s"));
   to.push_back(
-      key(a + "dns.hook", Type::Path, "none", "hook: program called with `present|cleanup NAME VALUE`", Issue::Acme));
+      key(a + "dns.propagation-timeout", Type::Duration, "10m", "How long to wait until all servers show a record"));
+  to.push_back(key(a + "dns.polling-interval", Type::Duration, "5s", "Pause between looks"));
+  to.push_back(key(a + "dns.hook", Type::Path, "none", "hook: program called with `present|cleanup NAME VALUE`"));
 }
 
 std::vector<Key> table() {
@@ -218,7 +225,7 @@ std::vector<Key> table() {
   all.push_back(key("global.tracing.path", Type::Path, "none", "Log file; with `method = \"log\"` its folder"));
   all.push_back(key("global.tracing.prefix", Type::Text, "postern.log",
                     "Name of the log file in `path` with `method = \"log\"`"));
-  all.push_back(key("events.hook", Type::Path, "none", "Program told of events", Issue::Acme));
+  all.push_back(key("events.hook", Type::Path, "none", "Program told of events; it gets JSON on its standard input"));
   return all;
 }
 

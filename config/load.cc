@@ -1,8 +1,12 @@
 #include "config/load.h"
 
+#include <grp.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <thread>
+#include <vector>
 
 #include "config/check.h"
 #include "config/sections.h"
@@ -10,6 +14,16 @@
 
 namespace postern::config {
 namespace {
+
+bool isSystemGroup(const std::string& name) {
+  group entry{};
+  group* found = nullptr;
+  std::vector<char> buffer(1024);
+  while (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == ERANGE) {
+    buffer.resize(buffer.size() * 2);
+  }
+  return found != nullptr;
+}
 
 std::map<std::string, Place> placesOf(const Reader& reader) {
   std::map<std::string, Place> places;
@@ -29,6 +43,7 @@ Loaded settle(const Document& document, const Surroundings& surroundings, Files&
   check(document.root, report);
   readServer(reader, settings);
   readProviders(reader, settings);
+  readEvents(reader, settings);
   readCertificates(reader, settings);
   readAccounts(reader, settings);
   readListeners(reader, settings);
@@ -49,6 +64,7 @@ Surroundings ofThisProcess() {
   };
   surroundings.cores = static_cast<int>(std::max(std::thread::hardware_concurrency(), 1U));
   surroundings.runtimeDirectory = surroundings.environment("RUNTIME_DIRECTORY").value_or("");
+  surroundings.groupExists = [](const std::string& name) { return isSystemGroup(name); };
   return surroundings;
 }
 

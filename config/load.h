@@ -26,6 +26,7 @@ struct Surroundings {
   std::function<std::optional<std::string>(const std::string& name)> environment;  // for %{env:NAME}%
   int cores = 1;                                                                   // default of global.thread-pool
   std::string runtimeDirectory;                                                    // $RUNTIME_DIRECTORY, "" when unset
+  std::function<bool(const std::string& name)> groupExists;  // of the system's groups; empty: each counts as there
 };
 Surroundings ofThisProcess();
 

@@ -51,18 +51,7 @@ class AccountReader {
       absent(principal, found, "secret", "postern passwd makes a hash of a password");
       return Secret();
     }
-    if (!found.node->isText() || found.node->broken) return Secret();
-    const std::string& text = found.node->text;
-    constexpr std::string_view scheme = "file://";
-    if (!text.starts_with(scheme)) return Secret(text);
-    Files::Content content = reader_.files().read(text.substr(scheme.size()));
-    if (!content.text) {
-      reader_.error(found, "the file cannot be read: " + content.why, "check the path and who may read it");
-      return Secret();
-    }
-    if (!content.text->empty() && content.text->back() == '\n') content.text->pop_back();
-    if (content.text->empty()) reader_.error(found, "the file is empty");
-    return Secret(std::move(*content.text));
+    return Secret(readSecretText(reader_, found).value_or(""));
   }
 
   void addEmail(const Found& item, mail::Account& account) {

@@ -8,21 +8,50 @@
 namespace postern::config {
 namespace {
 
-const acme::Provider* providerOf(const Settings& settings, const std::string& name) {
-  const auto at = std::find_if(settings.providers.begin(), settings.providers.end(),
-                               [&name](const acme::Provider& provider) { return provider.name == name; });
-  return at == settings.providers.end() ? nullptr : &*at;
-}
-
-// Providers that something is ordered from.
+// Providers that something is ordered from, or may be: fallbacks too.
 std::vector<const acme::Provider*> wanted(const Settings& settings) {
   std::set<std::string> names;
   for (const ListenerConfig& config : settings.listeners) names.insert(config.acme);
+  for (const acme::Provider& provider : settings.providers) {
+    if (!provider.domains.empty()) names.insert(provider.name);
+  }
+  const std::set<std::string> first = names;
+  for (const std::string& name : first) {
+    if (const acme::Provider* provider = providerOf(settings, name)) {
+      names.insert(provider->fallback.begin(), provider->fallback.end());
+    }
+  }
   std::vector<const acme::Provider*> all;
   for (const acme::Provider& provider : settings.providers) {
-    if (names.count(provider.name) > 0 || !provider.domains.empty()) all.push_back(&provider);
+    if (names.count(provider.name) > 0) all.push_back(&provider);
   }
   return all;
+}
+
+bool offers(const acme::Provider& provider, acme::ChallengeType type) {
+  return std::find(provider.challenge.begin(), provider.challenge.end(), type) != provider.challenge.end();
+}
+
+// A listener on a port where a CA's challenge arrives must be able to answer it.
+void checkChallengePorts(const Reader& reader, const ListenerConfig& config, int port, const Found& item,
+                         const std::vector<const acme::Provider*>& providers) {
+  const bool implicit = config.listener.tls == listeners::TlsMode::Implicit;
+  const bool plainHttp = config.listener.protocol == listeners::Protocol::Http && !implicit;
+  for (const acme::Provider* provider : providers) {
+    const std::string section = dotted({"acme", provider->name});
+    if (!implicit && provider->port == port && offers(*provider, acme::ChallengeType::TlsAlpn01)) {
+      reader.error(item,
+                   "this is the port of the TLS-ALPN-01 challenge of " + section +
+                       ", where only a listener with implicit TLS can answer the CA",
+                   "set tls.implicit = true, or choose another port for one of them");
+    }
+    if (!plainHttp && provider->httpPort == port && offers(*provider, acme::ChallengeType::Http01)) {
+      reader.error(item,
+                   "this is the port of the HTTP-01 challenge of " + section +
+                       ", where only a listener of protocol http without TLS can answer the CA",
+                   "choose another port for one of them");
+    }
+  }
 }
 
 }  // namespace
@@ -31,7 +60,7 @@ void checkAcmeNames(const Reader& reader, const Settings& settings, const Listen
   if (config.acme.empty()) return;
   const acme::Provider* provider = providerOf(settings, config.acme);
   for (const Found& name : reader.items(reader.inherited(config.listener.id, {"hostname"})))
-    checkAcmeName(reader, name, provider);
+    checkAcmeName(reader, settings, name, provider);
 }
 
 void checkBinds(const Reader& reader, const Settings& settings) {
@@ -51,14 +80,7 @@ void checkBinds(const Reader& reader, const Settings& settings) {
               "give each listener an address of its own");
         }
       }
-      if (config.listener.tls == listeners::TlsMode::Implicit) continue;
-      for (const acme::Provider* provider : providers) {
-        if (provider->port != address.value->port) continue;
-        reader.error(item,
-                     "this is the port of the TLS-ALPN-01 challenge of " + dotted({"acme", provider->name}) +
-                         ", where only a listener with implicit TLS can answer the CA",
-                     "set tls.implicit = true, or choose another port for one of them");
-      }
+      checkChallengePorts(reader, config, address.value->port, item, providers);
     }
   }
 }

@@ -60,7 +60,8 @@ struct Settings {
   std::vector<mail::Account> accounts;  // none when directory.memory.disable
   std::string maildir;                  // "" = local delivery and reading off
   std::string controlSocket;
-  int threads = 1;  // global.thread-pool
+  int threads = 1;         // global.thread-pool
+  std::string eventsHook;  // program told of events; "" = none
   LogSettings log;
   std::vector<std::string> files;  // every file that was read: configuration, includes, file:, certificates, ca-file
   bool operator==(const Settings&) const = default;

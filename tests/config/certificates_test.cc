@@ -1,4 +1,4 @@
-// Which certificate a listener uses, TLS policies, providers, names for CAs, static certificates, accounts.
+// Which certificate a listener uses, TLS policies, static certificates, accounts.
 #include <gmock/gmock.h>
 
 #include "loading.h"
@@ -129,83 +129,6 @@ TEST(Sni, EntriesAreNormalisedAndTheListenersListReplacesTheServers) {
           text +
           "server.tls.sni = [{subject = \"a.b\", certificate = \"c\"}, {subject = \"A.b\", certificate = \"c\"}]\n"),
       HasSubstr("set twice"));
-}
-
-TEST(Provider, HasTheDefaultsOfTheContract) {
-  acme::Provider expected;
-  expected.name = "le";
-  expected.cache = "/var/cache/acme";
-  EXPECT_EQ(settingsOf(smtpAcme).providers, (std::vector<acme::Provider>{expected}));
-}
-
-TEST(Provider, ReadsEveryKey) {
-  const Settings settings = settingsOf(
-      smtp +
-      "[acme.\"my.ca\"]\ndirectory = \"https://ca.example/d\"\ncontact = [\"a@b.c\", \"mailto:d@e.f\"]\n"
-      "cache = \"acme\"\nport = 5001\nrenew-before = \"1d12h\"\ndomains = [\"A.b\", [\"c.d\", \"e.f\"]]\n"
-      "ca-file = \"" POSTERN_TEST_DATA "/ca.pem\"\nchallenge-bind = \"[::1]\"\nchallenge = \"tls-alpn-01\"\n");
-  const acme::Provider& got = settings.providers.at(0);
-  EXPECT_EQ(got.name, "my.ca");
-  EXPECT_EQ(got.directory, "https://ca.example/d");
-  EXPECT_EQ(got.contact, (std::vector<std::string>{"mailto:a@b.c", "mailto:d@e.f"}));
-  EXPECT_EQ(got.cache, "acme");
-  EXPECT_EQ(got.port, 5001);
-  EXPECT_EQ(got.renewBefore, std::chrono::hours(36));
-  EXPECT_EQ(got.domains, (std::vector<std::vector<std::string>>{{"a.b"}, {"c.d", "e.f"}}));
-  EXPECT_EQ(got.challengeBind, "::1");
-  EXPECT_THAT(settings.files, testing::Contains(got.caFile));
-}
-
-TEST(AcmeNames, WhatACaWouldRefuseIsAnErrorAtLoad) {
-  const auto saidOf = [](const std::string& name, const std::string& more = "") {
-    return saidAbout("server.hostname = \"" + name + "\"\n" + smtpAcme.substr(server.size()) + more);
-  };
-  const std::string caFile = "acme.le.ca-file = \"" POSTERN_TEST_DATA "/ca.pem\"\n";
-  EXPECT_EQ(saidOf("mail.example.org"), "");
-  EXPECT_THAT(
-      saidOf("mail"),
-      HasSubstr("postern.toml:1: error: server.hostname = \"mail\": no public CA certifies a name without a dot"));
-  EXPECT_THAT(saidOf("localhost"), HasSubstr("no public CA certifies localhost"));
-  EXPECT_THAT(saidOf("192.0.2.1"), HasSubstr("IP addresses are not yet in effect"));
-  EXPECT_THAT(saidOf("::1"), HasSubstr("not yet in effect"));
-  EXPECT_EQ(saidOf("mail", caFile), "");
-  EXPECT_EQ(saidOf("localhost", caFile), "");
-  EXPECT_THAT(saidAbout("server.hostname = [\"a.b\", \"*.b\"]\n" + smtpAcme.substr(server.size())),
-              HasSubstr("wildcard"));
-  EXPECT_THAT(saidAbout(smtpAcme + "acme.le.domains = [[\"*.example.org\"], \"single\", \"a b\"]\n"),
-              testing::AllOf(HasSubstr("wildcard"), HasSubstr("without a dot"), HasSubstr("blanks")));
-}
-
-TEST(AcmeNames, AProviderThatDoesNotExistCountsAsOneWithoutCaFile) {
-  const std::string said =
-      saidAbout("server.hostname = \"localhost\"\nserver.tls.acme = \"none\"\n" + smtp.substr(server.size()));
-  EXPECT_THAT(said, HasSubstr("there is no section"));
-  EXPECT_THAT(said, HasSubstr("no public CA certifies localhost"));
-}
-
-TEST(AcmeNames, WithoutAcmeLocalNamesAndAddressesAreFine) {
-  EXPECT_EQ(settingsOf("server.hostname = [\"localhost\", \"192.0.2.1\", \"::1\"]\n" + smtp.substr(server.size()))
-                .hostnames.size(),
-            3U);
-  // A listener without TLS puts no name into an order.
-  EXPECT_EQ(saidAbout("server.hostname = \"localhost\"\n" + smtpAcme.substr(server.size()) +
-                      "server.listener.smtp.tls.enable = false\n"),
-            "");
-}
-
-TEST(ChallengePort, AListenerThereThatCannotAnswerIsAnError) {
-  const std::string text =
-      server + provider +
-      "server.tls.acme = \"le\"\n[server.listener.web]\nprotocol = \"http\"\nbind = [\"[::]:80\", \"[::]:443\"]\n";
-  EXPECT_THAT(saidAbout(text + "[server.listener.s]\nprotocol = \"smtp\"\nbind = \"[::]:25\"\n"),
-              HasSubstr("postern.toml:6: error: server.listener.web.bind = \"[::]:443\": this is the port of the "
-                        "TLS-ALPN-01 challenge of acme.le"));
-  EXPECT_EQ(saidAbout(text + "tls.implicit = true\n"), "");
-  // Nothing is ordered from the provider.
-  EXPECT_THAT(saidAbout(text), Not(HasSubstr("error")));
-  EXPECT_THAT(saidAbout(server + "acme.le.domains = \"a.b\"\n" + provider +
-                        "[server.listener.web]\nprotocol = \"http\"\nbind = [\"[::]:443\"]\n"),
-              HasSubstr("challenge"));
 }
 
 TEST(StaticCertificates, TakePemOrFiles) {

@@ -18,7 +18,21 @@ const std::string web =
 const std::string ownCertificate =
     "certificate.own.cert = \"-----BEGIN CERTIFICATE-----\"\ncertificate.own.private-key = \"-----BEGIN PRIVATE "
     "KEY-----\"\n";
+// DNS-01 by each of its methods.
+const std::string update = smtpAcme +
+                           "acme.le.challenge = \"dns-01\"\nacme.le.dns.provider = \"rfc2136-tsig\"\n"
+                           "acme.le.dns.server = \"ns.example.org\"\nacme.le.dns.key = \"k\"\n"
+                           "acme.le.dns.secret = \"AAEC\"\n";
+const std::string hook = smtpAcme +
+                         "acme.le.challenge = \"dns-01\"\nacme.le.dns.provider = \"hook\"\n"
+                         "acme.le.dns.hook = \"/bin/true\"\n";
+const std::string bound = smtpAcme + "acme.le.eab.key-id = \"kid\"\nacme.le.eab.hmac-key = \"AAEC\"\n";
+const std::string twoProviders = smtpAcme + "acme.other.cache = \"/var/cache/other\"\n";
 const std::string account = "[[directory.memory.principals]]\nname = \"alice\"\nsecret = \"x\"\n";
+
+std::string with(std::string text, const std::string& what, const std::string& other) {
+  return text.replace(text.find(what), what.size(), other);
+}
 
 // A configuration without the key, and what setting it adds; where a key is required, another value of it.
 struct Effect {
@@ -89,6 +103,30 @@ const std::vector<Effect>& effects() {
       {"acme.<name>.domains", smtpAcme, smtpAcme + "acme.le.domains = \"more.example.org\"\n"},
       {"acme.<name>.ca-file", smtpAcme, smtpAcme + "acme.le.ca-file = \"" POSTERN_TEST_DATA "/ca.pem\"\n"},
       {"acme.<name>.challenge-bind", smtpAcme, smtpAcme + "acme.le.challenge-bind = \"127.0.0.1\"\n"},
+      {"acme.<name>.challenge", smtpAcme, smtpAcme + "acme.le.challenge = [\"http-01\", \"tls-alpn-01\"]\n"},
+      {"acme.<name>.http-port", smtpAcme, smtpAcme + "acme.le.http-port = 8080\n"},
+      {"acme.<name>.profile", smtpAcme, smtpAcme + "acme.le.profile = \"shortlived\"\n"},
+      {"acme.<name>.preferred-chain", smtpAcme, smtpAcme + "acme.le.preferred-chain = \"ISRG Root X1\"\n"},
+      {"acme.<name>.eab.key-id", bound, with(bound, "\"kid\"", "\"other\"")},
+      {"acme.<name>.eab.hmac-key", bound, with(bound, "AAEC", "AAED")},
+      {"acme.<name>.reuse-key", smtpAcme, smtpAcme + "acme.le.reuse-key = true\n"},
+      {"acme.<name>.fallback", twoProviders, twoProviders + "acme.le.fallback = \"other\"\n"},
+      {"acme.<name>.staging", twoProviders, twoProviders + "acme.le.staging = \"other\"\n"},
+      {"acme.<name>.orders", smtpAcme, smtpAcme + "acme.le.orders = 2\n"},
+      {"acme.<name>.export", smtpAcme, smtpAcme + "acme.le.export = \"/etc/tls\"\n"},
+      {"acme.<name>.export-group", smtpAcme + "acme.le.export = \"/etc/tls\"\n",
+       smtpAcme + "acme.le.export = \"/etc/tls\"\nacme.le.export-group = \"mail\"\n"},
+      {"acme.<name>.key-type", smtpAcme, smtpAcme + "acme.le.key-type = \"rsa-2048\"\n"},
+      {"acme.<name>.dns.provider", update, hook},
+      {"acme.<name>.dns.server", update, with(update, "\"ns.", "\"ns2.")},
+      {"acme.<name>.dns.key", update, with(update, "\"k\"", "\"l\"")},
+      {"acme.<name>.dns.secret", update, with(update, "AAEC", "AAED")},
+      {"acme.<name>.dns.tsig-algorithm", update, update + "acme.le.dns.tsig-algorithm = \"hmac-sha512\"\n"},
+      {"acme.<name>.dns.ttl", update, update + "acme.le.dns.ttl = \"2m\"\n"},
+      {"acme.<name>.dns.propagation-timeout", update, update + "acme.le.dns.propagation-timeout = \"1h\"\n"},
+      {"acme.<name>.dns.polling-interval", update, update + "acme.le.dns.polling-interval = \"500ms\"\n"},
+      {"acme.<name>.dns.hook", hook, with(hook, "/bin/true", "/bin/false")},
+      {"events.hook", smtp, smtp + "events.hook = \"/bin/true\"\n"},
       {"certificate.<name>.cert", smtp + ownCertificate,
        smtp + "certificate.own.cert = \"-----BEGIN CERTIFICATE----- x\"\ncertificate.own.private-key = \"-----BEGIN "
               "PRIVATE KEY-----\"\n"},
@@ -183,30 +221,7 @@ const std::set<std::string> left{"server.tls.strict-sni",
                                  "server.listener.<id>.route-by-sni",
                                  "server.listener.<id>.route-by-sni.[].subject",
                                  "server.listener.<id>.route-by-sni.[].upstream",
-                                 "server.listener.<id>.status-page",
-                                 "acme.<name>.challenge",
-                                 "acme.<name>.http-port",
-                                 "acme.<name>.profile",
-                                 "acme.<name>.preferred-chain",
-                                 "acme.<name>.eab.key-id",
-                                 "acme.<name>.eab.hmac-key",
-                                 "acme.<name>.reuse-key",
-                                 "acme.<name>.fallback",
-                                 "acme.<name>.staging",
-                                 "acme.<name>.orders",
-                                 "acme.<name>.export",
-                                 "acme.<name>.export-group",
-                                 "acme.<name>.key-type",
-                                 "acme.<name>.dns.provider",
-                                 "acme.<name>.dns.server",
-                                 "acme.<name>.dns.key",
-                                 "acme.<name>.dns.secret",
-                                 "acme.<name>.dns.tsig-algorithm",
-                                 "acme.<name>.dns.ttl",
-                                 "acme.<name>.dns.propagation-timeout",
-                                 "acme.<name>.dns.polling-interval",
-                                 "acme.<name>.dns.hook",
-                                 "events.hook"};
+                                 "server.listener.<id>.status-page"};
 
 // A value of the key's type that is not its default, as TOML.
 std::string otherValue(const Key& key) {
@@ -262,11 +277,9 @@ TEST(Keys, ThoseOfLaterIssuesMayBeSetToTheirDefaultAndAreTyped) {
     std::string standard =
         key.type == Type::Count || key.type == Type::Boolean ? key.fallback : "\"" + key.fallback + "\"";
     if (key.fallback == "none" && key.type != Type::Word) standard = "\"\"";
-    if (key.pattern == "acme.<name>.dns.provider") standard = "\"\"";
     EXPECT_EQ(saidAbout(smtpAcme + placed(key) + " = " + standard + "\n"), "") << key.pattern;
     EXPECT_THAT(saidAbout(smtpAcme + placed(key) + " = 1979-05-27\n"), HasSubstr("expected")) << key.pattern;
   }
-  EXPECT_EQ(saidAbout(smtpAcme + "acme.le.dns.ttl = \"60s\"\n"), "");  // equal, if spelt otherwise
 }
 
 TEST(Keys, EveryKeyRefusesAValueOfAnotherType) {

@@ -16,6 +16,7 @@ namespace postern::config {
 inline Surroundings surroundings(std::map<std::string, std::string> environment = {}) {
   Surroundings made;
   made.cores = 3;
+  made.groupExists = [](const std::string& name) { return name == "root" || name == "mail"; };
   made.environment = [environment](const std::string& name) -> std::optional<std::string> {
     const auto at = environment.find(name);
     return at == environment.end() ? std::nullopt : std::optional<std::string>(at->second);
