@@ -40,7 +40,7 @@ HttpResponse Client::State::send(const HttpRequest& request, const Way& way) {
 
 std::string Client::State::nonce(const Way& way) {
   if (auto pooled = nonces.take()) return *pooled;
-  at(&Directory::newNonce, "newNonce", way, [&](const std::string& url) {
+  const HttpResponse answer = at(&Directory::newNonce, "newNonce", way, [&](const std::string& url) {
     HttpRequest request;
     request.method = "HEAD";
     request.url = url;
@@ -51,7 +51,9 @@ std::string Client::State::nonce(const Way& way) {
     return response;
   });
   if (auto fetched = nonces.take()) return *fetched;
-  throw Error(makeProblem("postern:malformed", "the CA's answer to newNonce has no usable Replay-Nonce"));
+  Problem problem = makeProblem("postern:malformed", "the CA's answer to newNonce has no usable Replay-Nonce");
+  problem.status = answer.status;
+  throw Error(std::move(problem));
 }
 
 HttpResponse Client::State::post(const std::string& url, const std::string& payload, const Signer& signer,

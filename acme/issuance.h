@@ -39,16 +39,26 @@ class Issuance {
  private:
   struct Answer;  // to one challenge, while it is up
 
+  // issuance.cc: the order.
   std::optional<Order> resumed(std::stop_token stop);
   Order begin(std::stop_token stop);
+  Order ordered(std::stop_token stop);
+  Order finalized(Order order, std::stop_token stop);
+  // Polls until the order is at least there. Known: its status is one of RFC 8555. "invalid" ends the order.
+  enum class Until { Known, Ready, Issued };
+  Order awaited(Order order, Until until, std::stop_token stop);
+
+  // issuance_authorize.cc: its authorizations.
   std::vector<Authorization> authorizationsOf(const Order& order, std::stop_token stop);
   void authorize(const std::vector<Authorization>& authorizations, std::stop_token stop);
   Answer present(const Authorization& authorization, std::stop_token stop);
-  void awaitValid(const Answer& answer, std::stop_token stop);
-  Order finalized(const Order& order, std::stop_token stop);
-  // Polls until the status is "valid" or, where `orReady`, "ready"; "invalid" ends the order.
-  Order awaited(Order order, bool orReady, std::stop_token stop);
+  void respond(Answer& answer, std::stop_token stop);
+  void awaitValid(Answer& answer, std::stop_token stop);
+
+  // issuance_chain.cc: its certificate.
   tls::CertifiedKeyRef downloaded(const Order& order, bool wasResumed, std::stop_token stop);
+  tls::CertifiedKeyRef preferred(tls::CertifiedKeyRef byDefault, const std::vector<std::string>& alternates,
+                                 std::stop_token stop);
 
   Client& client_;
   Solver& solver_;

@@ -48,6 +48,15 @@ Problem oneProblem(const Json& json) {
 
 }  // namespace
 
+bool isDead(const Authorization& authorization) {
+  static constexpr std::string_view ends[] = {"invalid", "deactivated", "expired", "revoked"};
+  return std::find(std::begin(ends), std::end(ends), authorization.status) != std::end(ends);
+}
+
+std::string orderedName(const Authorization& authorization) {
+  return (authorization.wildcard ? "*." : "") + authorization.identifier;
+}
+
 Directory parseDirectory(const Json& json) {
   demandObject(json, "directory");
   Directory directory;

@@ -47,6 +47,11 @@ struct Authorization {
   std::optional<Time> retryAfter;
 };
 
+// Statuses (RFC 8555 section 7.1.6) from which an authorization does not come back; one that we do not know is none.
+bool isDead(const Authorization& authorization);
+// The name as it was ordered: "*.example.org" for a wildcard.
+std::string orderedName(const Authorization& authorization);
+
 Directory parseDirectory(const Json& json);
 AccountObject parseAccount(const Json& json);
 Order parseOrder(const Json& json);

@@ -7,32 +7,42 @@
 namespace postern::acme {
 namespace {
 
-using std::chrono::milliseconds;
+using namespace std::chrono_literals;
 
 // A CA on the same machine is done in an instant, Let's Encrypt in a second or two; whoever needs longer is not
 // pressed.
-constexpr std::array<milliseconds, 8> growing{milliseconds(50),   milliseconds(150),  milliseconds(400),
-                                              milliseconds(1000), milliseconds(2000), milliseconds(3500),
-                                              milliseconds(5000), milliseconds(7500)};
-constexpr milliseconds longestPause(10'000);
+constexpr std::array<Duration, 3> early{50ms, 150ms, 400ms};
+constexpr std::array<Duration, 4> growing{1s, 2s, 4s, 7s};
+constexpr Duration longestPause = 10s;
 constexpr int mostFailuresInARow = 3;
-
-bool mayPass(const Problem& problem) {
-  return problem.status >= 500 || problem.type == "postern:timeout" || problem.type == "postern:connection" ||
-         problem.type == "postern:malformed";  // an answer cut short
-}
 
 }  // namespace
 
-Polling::Polling(Clock& clock, std::string what, Duration longest)
-    : clock_(clock), what_(std::move(what)), longest_(longest), until_(clock.now() + longest) {}
+bool mayPass(const Problem& problem) {
+  return problem.status >= 500 || problem.type == "postern:timeout" || problem.type == "postern:connection" ||
+         problem.type == "postern:malformed" || (problem.type == "postern:http" && problem.status == 0);
+}
+
+Polling::Polling(Clock& clock, std::string what, Time begun, Duration longest)
+    : clock_(clock), what_(std::move(what)), begun_(begun), longest_(longest), until_(clock.now() + longest) {}
+
+Duration Polling::next(Time now) {
+  while (late_ == 0 && early_ < early.size()) {
+    const bool first = early_ == 0;
+    const Duration left = begun_ + early[early_++] - now;
+    if (left > Duration::zero()) return std::min(left, early.back());  // less: the clock was set back
+    if (first) return Duration::zero();                                // the first look comes late enough already
+  }
+  return late_ < growing.size() ? growing[late_++] : longestPause;
+}
 
 void Polling::pause(std::optional<Time> told, std::stop_token stop) {
-  Time now = clock_.now();
-  Duration time =
-      pauses_ < static_cast<int>(growing.size()) ? growing[static_cast<std::size_t>(pauses_)] : longestPause;
-  ++pauses_;
-  if (told) time = std::max(Duration(*told - now), Duration(milliseconds(1000)));
+  const Time now = clock_.now();
+  Duration time = next(now);
+  if (told) {
+    time = std::max<Duration>(*told - now, 1s);
+    early_ = early.size();  // they were for a CA that did not say
+  }
   if (now + time > until_) {
     throw Error(makeProblem("postern:timeout", "the CA did not finish " + what_ + " within " + inWords(longest_)),
                 told);
