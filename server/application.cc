@@ -225,6 +225,7 @@ void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics 
   // their listeners go over.
   serving_->follow(std::make_shared<const RunningListeners>());
   publishStatics(std::move(statics), *wanted);
+  serving_->events().configure(wanted->eventsHook);
   serving_->manager().apply(acmePlan(*wanted));
   limits_.set(wanted->shared.maxConnections, wanted->shared.maxConnectionsPerIp);
 

@@ -17,8 +17,10 @@ Serving::Serving(Clock& clock, Log& log, std::function<void(const std::string&)>
       log_(log),
       swapped_(std::move(swapped)),
       tickets_(clock),
+      events_(clock, log),
       manager_(std::make_unique<acme::Manager>(
-          acme::Manager::Parts{clock, log, store_, challenges_, httpChallenges_, acme::curlTransports(userAgent), {}})),
+          acme::Manager::Parts{clock, log, store_, challenges_, httpChallenges_, acme::curlTransports(userAgent),
+                               [this](const acme::Event& event) { events_.tell(event); }})),
       subscription_(store_.subscribe([this](const std::vector<tls::CertificateId>&) { refresh(); })) {}
 
 Serving::~Serving() {

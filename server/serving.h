@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/snapshot.h"
+#include "server/events.h"
 #include "server/status.h"
 #include "tls/alpn_challenges.h"
 #include "tls/certificate_store.h"
@@ -36,6 +37,7 @@ class Serving {
   void stop() { manager_.reset(); }
   tls::CertificateStore& store() { return store_; }
   const acme::HttpChallenges& httpChallenges() const { return httpChallenges_; }
+  EventHook& events() { return events_; }
 
   // The context of a listener, built aside and listed nowhere yet. `before` is what the listener served until now.
   // Throws tls::Error.
@@ -63,6 +65,7 @@ class Serving {
   acme::HttpChallenges httpChallenges_;
   tls::TicketKeys tickets_;
   Snapshot<RunningListeners> running_{std::make_shared<const RunningListeners>()};
+  EventHook events_;
   std::unique_ptr<acme::Manager> manager_;
   std::uint64_t subscription_;
   // What the caches hold, read when the first listener needs it and forgotten when all are built.
