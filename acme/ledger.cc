@@ -107,11 +107,9 @@ void Ledger::told(Time until, std::vector<std::string> names, Time now) {
 void Ledger::settle(Time now) {
   if (now < settleAt_ && now + tolerance > settleAt_) return;
   settleAt_ = now + 1h;
-  for (auto bucket = fullAt_.begin(); bucket != fullAt_.end();) {
-    const Duration period = bucket->first.first->period;
-    if (misdated(bucket->second, now + period)) bucket->second = now + period;
-    bucket = bucket->second <= now ? fullAt_.erase(bucket) : std::next(bucket);
-  }
+  std::erase_if(fullAt_, [&](const auto& bucket) {
+    return bucket.second <= now || misdated(bucket.second, now + bucket.first.first->period);
+  });
   for (auto set = issued_.begin(); set != issued_.end();) {
     if (misdated(set->second, now)) set->second = now;
     set = set->second + renewalMemory <= now ? issued_.erase(set) : std::next(set);
