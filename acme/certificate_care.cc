@@ -3,57 +3,66 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/text.h"
-
 namespace postern::acme {
 namespace {
 
-constexpr const char* keyType = "ecdsa-p256";
+using namespace std::chrono_literals;
 
-bool coversAll(const tls::CertifiedKey& certificate, const std::vector<std::string>& names) {
-  return std::all_of(names.begin(), names.end(), [&](const auto& name) { return certificate.covers(name); });
+// No back-off and no Retry-After is longer: one that is was written under a wrong clock.
+constexpr Duration longestBackOff = 24h * 8;
+
+Duration lifetimeOf(const CertificateFacts& facts) {
+  return std::max<Duration>(facts.notAfter - facts.notBefore, Duration(0));
+}
+
+// The time before expiry in which a certificate is to be renewed: a third of its life, or half of less than ten days.
+Duration margin(const CertificateFacts& facts) {
+  const Duration lifetime = lifetimeOf(facts);
+  return lifetime < 240h ? lifetime / 2 : lifetime / 3;
+}
+
+bool mayFailAgain(const AttemptHistory& history) {
+  if (history.failures == 0 || !history.lastError) return false;
+  const FailureClass kind = classOf(*history.lastError);
+  return kind == FailureClass::Validation || kind == FailureClass::Refused;
 }
 
 }  // namespace
 
-CertificateCare::CertificateCare(std::shared_ptr<ProviderCare> provider, std::vector<std::string> names, Time now,
-                                 Log& log)
-    : provider_(std::move(provider)),
-      names_(std::move(names)),
-      folder_(provider_->storage().certificate(provider_->directory(), names_, keyType)),
-      since_(now) {
-  try {
-    certificate_ = folder_->load();
-    if (certificate_ && !coversAll(*certificate_, names_)) {
-      log.warn("acme.cache.damaged", {{"path", folder_->path().string()},
-                                      {"names", joined(names_)},
-                                      {"error", "the certificate is for " + joined(certificate_->names())}});
-      certificate_.reset();
-    }
-    history_ = folder_->history();
-    if (folder_->pendingOrder()) resumeSince_ = now;
-  } catch (const Error& error) {
-    log.warn("acme.cache.unreadable", {{"path", folder_->path().string()}, {"error", error.problem.detail}});
+CertificateCare::CertificateCare(std::vector<Route> routes, std::optional<Held> held, std::optional<RenewalInfo> info,
+                                 Time now)
+    : routes_(std::move(routes)), held_(std::move(held)), info_(std::move(info)), since_(now) {
+  if (std::any_of(routes_.begin(), routes_.end(), [](const Route& route) { return route.resumable; })) {
+    resumeSince_ = now;
   }
 }
 
-void CertificateCare::want(std::vector<std::string> names, std::vector<CareSection> sections) {
-  names_ = std::move(names);
-  sections_ = std::move(sections);
-  const bool mended = history_.lastError && history_.configuration != provider_->configurationDigest() &&
-                      classOf(*history_.lastError) != FailureClass::RateLimit;
-  if (mended) history_.notBefore.reset();
+void CertificateCare::configure(std::size_t route, std::string configuration, bool hasStaging) {
+  Route& configured = routes_[route];
+  configured.configuration = std::move(configuration);
+  configured.hasStaging = hasStaging;
+  const auto& history = configured.history;
+  const bool mended = history.lastError && history.configuration != configured.configuration &&
+                      classOf(*history.lastError) != FailureClass::RateLimit;
+  if (mended) configured.history.notBefore.reset();
+}
+
+std::optional<Time> CertificateCare::ariPick() const {
+  // A window of another certificate is none (pitfall 29).
+  if (!held_ || !info_ || held_->renewalId.empty() || info_->certificateId != held_->renewalId) return std::nullopt;
+  return info_->pick;
 }
 
 std::optional<Renewal> CertificateCare::renewal(Time now) const {
-  if (!certificate_) return std::nullopt;
-  const CertificateFacts facts{certificate_->notBefore(), certificate_->notAfter()};
-  // A time of issue in the future says that the clock was wrong, then or now: it would hold renewals up for no reason.
-  std::optional<Time> issued = history_.lastIssued ? *history_.lastIssued : facts.notBefore;
-  if (*issued > now) issued.reset();
+  if (!held_) return std::nullopt;
+  // A time in the future says that the clock was wrong, then or now: it would hold renewals up for no reason.
+  const auto past = [&](std::optional<Time> time) { return time && *time <= now ? time : std::nullopt; };
+  const AttemptHistory& history = routes_[held_->route].history;
+  const auto issued = past(history.lastIssued ? history.lastIssued : held_->facts.notBefore);
+  const auto byAri = past(history.lastAriOrder);
   std::optional<Renewal> first;
-  for (const auto& section : sections_) {
-    const Renewal each = renewalTime(facts, section.renewBefore, issued);
+  for (const auto& renewBefore : renewBefores_) {
+    const Renewal each = renewalTime(held_->facts, renewBefore, ariPick(), issued, byAri);
     if (!first || each.at < first->at) first = each;
   }
   return first;
@@ -66,84 +75,160 @@ Time CertificateCare::dueAt(Time now) const {
   return planned ? planned->at : since_;
 }
 
-Time CertificateCare::nextAttempt(Time now) const {
+RenewReason CertificateCare::reasonNow(Time now) const {
+  if (ordered_ ? ordered_->forced : attempt_ && attempt_->forced) return RenewReason::Forced;
+  const auto planned = renewal(now);
+  return planned ? planned->reason : RenewReason::Lifetime;
+}
+
+Time CertificateCare::heeded(std::size_t route, Time due, Time now) const {
+  const auto& notBefore = routes_[route].history.notBefore;
+  return notBefore && *notBefore <= now + longestBackOff ? std::max(due, *notBefore) : due;
+}
+
+OrderKind CertificateCare::kindFor(std::size_t route, Time now) const {
+  const bool successor = held_ && held_->route == route;
+  if (successor && ariPick() && info_->start && info_->end && *info_->start <= now && now < *info_->end) {
+    return OrderKind::Ari;
+  }
+  // The same set was issued there before: what limits call a renewal.
+  return successor || routes_[route].history.lastIssued ? OrderKind::Renewal : OrderKind::First;
+}
+
+CertificateCare::Attempt CertificateCare::attemptBy(std::size_t route, Time due, Time now, const Limits& limits) const {
+  Attempt attempt;
+  attempt.route = route;
+  attempt.at = heeded(route, due, now);
+  attempt.kind = kindFor(route, now);
+  attempt.forced = ordered_ && ordered_->forced;
+  attempt.provedFirst = routes_[route].hasStaging && mayFailAgain(routes_[route].history);
+  if (held_ && held_->route == route) attempt.replaces = held_->renewalId;
+  const auto planned = renewal(now);
+  attempt.byAri = !ordered_ && planned && planned->reason == RenewReason::Ari && planned->at <= now;
+  if (attempt.at > now || routes_[route].resumable) return attempt;  // an order that was made passed its limits then
+  if (const Time out = limits(route, attempt.kind); out > attempt.at && out > now) {
+    // A limit that would let the certificate expire is the CA's to enforce, not ours.
+    attempt.passesLimits = held_ && !attempt.forced && now < held_->facts.notAfter && out >= held_->facts.notAfter;
+    if (!attempt.passesLimits) attempt.at = out;
+  }
+  return attempt;
+}
+
+// Whether the first provider has shown that it does not issue now.
+bool CertificateCare::cannotIssue(const Attempt& first, Time now) const {
+  const AttemptHistory& history = routes_.front().history;
+  if (history.failures == 0) return first.at > now + 10min && dueAt(now) <= now;  // its limits
+  if (held_ && now < held_->facts.notAfter) return true;
+  const FailureClass kind = history.lastError ? classOf(*history.lastError) : FailureClass::Network;
+  return history.failures >= 2 || kind == FailureClass::RateLimit || kind == FailureClass::Refused;
+}
+
+CertificateCare::Attempt CertificateCare::next(Time now, const Limits& limits) const {
   const Time due = dueAt(now);
-  // No back-off and no Retry-After is longer than a week: one that is was written under a wrong clock.
-  const bool heeded = history_.notBefore && *history_.notBefore <= now + std::chrono::hours(24 * 8);
-  return heeded ? std::max(due, *history_.notBefore) : due;
+  Attempt best = attemptBy(0, due, now, limits);
+  if (best.at <= now || routes_.size() == 1 || best.forced || !cannotIssue(best, now)) return best;
+  // While the certificate lives long enough the first one gets its time to come back; without one there is none.
+  Time from = due;
+  if (held_ && now < held_->facts.notAfter) from = std::max(due, held_->facts.notAfter - margin(held_->facts) / 2);
+  for (std::size_t route = 1; route < routes_.size(); ++route) {
+    Attempt other = attemptBy(route, from, now, limits);
+    if (other.at < best.at) best = std::move(other);
+  }
+  return best;
 }
 
-CertificateState CertificateCare::state(Time now) const {
-  if (certificate_) return now < certificate_->notAfter() ? CertificateState::Valid : CertificateState::Expired;
-  if (running()) return CertificateState::Issuing;
-  return failing() ? CertificateState::Failing : CertificateState::Pending;
+std::optional<Time> CertificateCare::askAt() const {
+  if (!held_ || held_->renewalId.empty() || !wanted()) return std::nullopt;
+  return info_ && info_->certificateId == held_->renewalId ? info_->askAgain : since_;
 }
 
-CertificateStatus CertificateCare::status(const CareSection& section, Time now) const {
-  CertificateStatus status;
-  status.id = section.id;
-  status.names = names_;
-  status.provider = section.provider;
-  status.keyType = keyType;
-  status.state = state(now);
-  status.certificate = certificate_;
-  if (const auto planned = renewal(now)) {
-    status.renewAt = planned->at;
-    status.renewReason = planned->reason;
+std::optional<Time> CertificateCare::lateFrom() const {
+  if (!held_) return std::nullopt;
+  return held_->facts.notAfter - margin(held_->facts) / 2;
+}
+
+int CertificateCare::failures() const {
+  int most = 0;
+  for (const Route& route : routes_) most = std::max(most, route.history.failures);
+  return most;
+}
+
+const AttemptHistory* CertificateCare::lastFailure() const {
+  const AttemptHistory* last = nullptr;
+  for (const Route& route : routes_) {
+    const AttemptHistory& history = route.history;
+    if (history.failures == 0 || !history.lastError) continue;
+    if (!last || history.lastErrorAt.value_or(Time{}) > last->lastErrorAt.value_or(Time{})) last = &history;
   }
-  const auto& order = running() ? attempt_ : ordered_;
-  if (order && order->forced) {
-    status.renewAt = order->at;
-    status.renewReason = RenewReason::Forced;
-  }
-  if (!running()) status.nextAttempt = std::max(nextAttempt(now), now);
-  status.attempts = history_.failures;
-  if (history_.lastError) {
-    status.lastError = lastErrorOf(*history_.lastError, history_.lastErrorAt.value_or(Time{}));
-  }
-  return status;
+  return last;
+}
+
+CertificateState CertificateCare::state(Time now, bool running) const {
+  if (held_) return now < held_->facts.notAfter ? CertificateState::Valid : CertificateState::Expired;
+  if (running) return CertificateState::Issuing;
+  return failures() > 0 ? CertificateState::Failing : CertificateState::Pending;
 }
 
 void CertificateCare::orderNow(Time now, bool forced) {
-  history_.notBefore.reset();
+  for (Route& route : routes_) {
+    // What the CA told to wait for is not ours to forget.
+    const auto& error = route.history.lastError;
+    if (!error || classOf(*error) != FailureClass::RateLimit) route.history.notBefore.reset();
+  }
   ordered_ = Ordered{now, forced};
 }
 
-void CertificateCare::begin(Time now) {
-  attempt_ = std::exchange(ordered_, std::nullopt);
-  history_.lastAttempt = now;
-  history_.configuration = provider_->configurationDigest();
+void CertificateCare::wantNewKey() {
+  for (Route& route : routes_) route.history.newKey = true;
 }
 
-void CertificateCare::succeeded(tls::CertifiedKeyRef certificate, Time now) {
-  certificate_ = std::move(certificate);
-  AttemptHistory next;
-  next.lastAttempt = history_.lastAttempt;
-  next.lastIssued = now;
-  next.configuration = history_.configuration;
-  history_ = std::move(next);
+void CertificateCare::begin(const Attempt& attempt, Time now) {
+  attempt_ = attempt;
+  ordered_.reset();
+  Route& route = routes_[attempt.route];
+  route.history.lastAttempt = now;
+  route.history.configuration = route.configuration;
+}
+
+void CertificateCare::succeeded(Held held, Time now) {
+  for (std::size_t i = 0; i < routes_.size(); ++i) {
+    AttemptHistory& history = routes_[i].history;
+    history.failures = history.alike = history.validations = 0;
+    history.newKey = false;
+    if (i != held.route) continue;  // what it was told to wait for still holds
+    routes_[i].resumable = false;
+    history.lastIssued = now;
+    history.notBefore.reset();
+    history.lastError.reset();
+    history.lastErrorAt.reset();
+    if (attempt_ && attempt_->byAri) history.lastAriOrder = now;
+  }
+  held_ = std::move(held);
+  info_.reset();
+  unanswered_ = 0;
   attempt_.reset();
   resumeSince_.reset();
   lastAttempt = true;
-  expirySaid = false;
 }
 
 Time CertificateCare::failed(const Problem& problem, std::optional<Time> retryAfter, bool resumable, Time now,
                              double jitter) {
+  const std::size_t which = attempt_ ? attempt_->route : 0;
+  Route& route = routes_[which];
+  AttemptHistory& history = route.history;
   const FailureClass kind = classOf(problem);
-  ++history_.failures;
-  const bool alike = history_.lastError && classOf(*history_.lastError) == kind;
-  history_.alike = alike ? history_.alike + 1 : 1;
+  ++history.failures;
+  const bool alike = history.lastError && classOf(*history.lastError) == kind;
+  history.alike = alike ? history.alike + 1 : 1;
   // Failed validations count as long as the CA counts them, whatever else failed between them.
-  if (kind == FailureClass::Validation) ++history_.validations;
-  const int failures = kind == FailureClass::Validation ? history_.validations : history_.alike;
+  if (kind == FailureClass::Validation) ++history.validations;
+  const int failures = kind == FailureClass::Validation ? history.validations : history.alike;
   Time next = acme::nextAttempt(problem, failures, retryAfter, now, jitter);
-  if (certificate_ && !retryAfter && kind != FailureClass::RateLimit) {
-    next = boundedByExpiry(next, {certificate_->notBefore(), certificate_->notAfter()}, now);
-  }
-  history_.notBefore = next;
-  history_.lastError = problem;
-  history_.lastErrorAt = now;
+  if (held_ && !retryAfter && kind != FailureClass::RateLimit) next = boundedByExpiry(next, held_->facts, now);
+  history.notBefore = next;
+  history.lastError = problem;
+  history.lastErrorAt = now;
+  route.resumable = resumable;
   attempt_.reset();
   resumeSince_ = resumable ? std::optional(now) : std::nullopt;
   lastAttempt = false;
@@ -151,9 +236,32 @@ Time CertificateCare::failed(const Problem& problem, std::optional<Time> retryAf
 }
 
 void CertificateCare::stopped(bool resumable, Time now) {
+  if (attempt_) routes_[attempt_->route].resumable = resumable;
   if (resumable) resumeSince_ = now;
   attempt_.reset();
   lastAttempt = false;
+}
+
+void CertificateCare::givenBack(const Attempt& attempt, Time now) {
+  if (attempt.forced) ordered_ = Ordered{now, true};
+  attempt_.reset();
+}
+
+void CertificateCare::told(RenewalInfo info) {
+  info_ = std::move(info);
+  unanswered_ = 0;
+}
+
+void CertificateCare::notTold(Time now) {
+  // What was told before still holds; the question waits, longer each time.
+  if (!info_ || !held_ || info_->certificateId != held_->renewalId) {
+    info_.emplace();
+    if (held_) info_->certificateId = held_->renewalId;
+  }
+  Duration wait = 5min;
+  for (int i = 0; i < unanswered_ && wait < 6h; ++i) wait *= 2;
+  ++unanswered_;
+  info_->askAgain = now + std::min<Duration>(wait, 6h);
 }
 
 }  // namespace postern::acme

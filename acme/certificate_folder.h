@@ -35,7 +35,7 @@ struct AttemptHistory {
   std::optional<Time> notBefore;  // no attempt before: back-off or Retry-After
   std::optional<Problem> lastError;
   std::optional<Time> lastErrorAt;
-  std::string configuration;  // digest of the provider's settings at the last attempt
+  std::string configuration;         // digest of the provider's settings at the last attempt
   std::optional<Time> lastAriOrder;  // when the CA's window alone led to a certificate
   bool newKey = false;               // the last certificate was revoked: the next is not for its key
   bool operator==(const AttemptHistory&) const = default;

@@ -21,6 +21,16 @@ std::string_view nameOf(CertificateState state) {
   return "";
 }
 
+std::string_view nameOf(Event::Kind kind) {
+  switch (kind) {
+    case Event::Kind::Renewed: return "renewed";
+    case Event::Kind::Failing: return "failing";
+    case Event::Kind::Expiring: return "expiring";
+    case Event::Kind::Expired: return "expired";
+  }
+  return "";
+}
+
 std::string_view nameOf(RenewReason reason) {
   switch (reason) {
     case RenewReason::Lifetime: return "lifetime";
@@ -63,17 +73,17 @@ Status Manager::status() const {
 }
 
 tls::KeyPtr Manager::Impl::pendingKey(const tls::CertificateId& id) {
-  CareRef care;
+  ManagedRef managed;
   {
     std::lock_guard lock(mutex_);
-    care = find(id);
+    managed = find(id);
   }
-  if (!care) return nullptr;
+  if (!managed) return nullptr;
+  CertificateFolder& folder = managed->folderOf(0);
   try {
-    return care->folder().pendingKey(tls::KeyType::EcdsaP256);
+    return folder.pendingKey(managed->keyType);
   } catch (const Error& error) {
-    parts_.log.warn("acme.cache.unwritable",
-                    {{"path", care->folder().path().string()}, {"error", error.problem.detail}});
+    parts_.log.warn("acme.cache.unwritable", {{"path", folder.path().string()}, {"error", error.problem.detail}});
     return nullptr;
   }
 }
@@ -100,7 +110,14 @@ std::vector<std::pair<std::string, tls::CertifiedKeyRef>> Manager::Impl::cached(
         if (exact || found == nullptr) found = &section;
         if (exact) break;
       }
-      if (found != nullptr) all.emplace_back("acme:" + found->provider.name, std::move(certificate));
+      if (found == nullptr) continue;
+      // Also of those whose fallback it is.
+      for (const auto& section : sections) {
+        const auto& fallback = section.provider.fallback;
+        if (std::find(fallback.begin(), fallback.end(), found->provider.name) == fallback.end()) continue;
+        all.emplace_back("acme:" + section.provider.name, certificate);
+      }
+      all.emplace_back("acme:" + found->provider.name, std::move(certificate));
     }
   }
   return all;
@@ -111,27 +128,33 @@ RenewAnswer Manager::Impl::renew(const RenewRequest& request) {
   {
     std::lock_guard lock(mutex_);
     const Time now = parts_.clock.now();
-    for (const auto& [key, care] : cares_) {
-      const auto& names = key.second;
+    for (const auto& [key, managed] : managed_) {
+      const auto& names = key.names;
       const bool named =
           request.names.empty() || std::any_of(request.names.begin(), request.names.end(), [&](const auto& name) {
             return std::binary_search(names.begin(), names.end(), lower(name));
           });
       if (!named) continue;
-      const auto sections = care->sections();
+      const auto& sections = managed->sections;
       const bool asked = std::any_of(sections.begin(), sections.end(), [&](const auto& section) {
         return request.provider.empty() || section.provider == request.provider;
       });
       if (!asked) continue;
+      CertificateCare& care = *managed->care;
       std::string words = "ordered";
       bool ordered = true;
-      if (care->running()) {
+      if (managed->ordering()) {
         words = "already under way";
-      } else if (request.force || care->failing() || care->dueAt(now) <= now) {
-        care->orderNow(now, request.force);
+      } else if (request.force || care.failures() > 0 || care.dueAt(now) <= now) {
+        care.orderNow(now, request.force && care.dueAt(now) > now);
+        if (const auto next = care.next(now, managed->limits(now)); next.at > now) {
+          ordered = false;
+          words = "delayed by the CA's limits until " + rfc3339(next.at);
+          if (next.forced) care.forgetOrderNow();
+        }
       } else {
         ordered = false;
-        words = "not due before " + rfc3339(care->dueAt(now));
+        words = "not due before " + rfc3339(care.dueAt(now));
       }
       for (const auto& section : sections) {
         if (!request.provider.empty() && section.provider != request.provider) continue;
@@ -148,14 +171,15 @@ bool Manager::Impl::waitFor(const std::vector<tls::CertificateId>& ids, std::sto
   bool good = true;
   for (const auto& id : ids) {
     const bool over = ended_.wait(lock, stop, [&] {
-      const auto care = find(id);
-      if (closing_ || care == nullptr) return true;
+      const auto managed = find(id);
+      if (closing_ || managed == nullptr) return true;
       const Time now = parts_.clock.now();
-      return !care->running() && care->nextAttempt(now) > now;
+      return !managed->ordering() && managed->care->next(now, managed->limits(now)).at > now;
     });
-    const auto care = find(id);
-    if (!over || closing_ || care == nullptr) return false;
-    good = good && care->lastAttempt.value_or(care->state(parts_.clock.now()) == CertificateState::Valid);
+    const auto managed = find(id);
+    if (!over || closing_ || managed == nullptr) return false;
+    const CertificateCare& care = *managed->care;
+    good = good && care.lastAttempt.value_or(care.state(parts_.clock.now(), false) == CertificateState::Valid);
   }
   return good;
 }
@@ -165,14 +189,18 @@ Status Manager::Impl::status() const {
   const auto served = parts_.store.current();
   std::lock_guard lock(mutex_);
   const Time now = parts_.clock.now();
-  for (const auto& [key, care] : cares_) {
-    for (const auto& section : care->sections()) {
-      auto one = care->status(section, now);
+  for (const auto& [key, managed] : managed_) {
+    for (const auto& section : managed->sections) {
+      auto one = managed->status(section, now);
       one.certificate = served->find(section.id);
       status.certificates.push_back(std::move(one));
     }
   }
   for (const auto& section : sections_) {
+    if (std::any_of(status.providers.begin(), status.providers.end(),
+                    [&](const auto& known) { return known.name == section.provider.name; })) {
+      continue;  // the staging of one, named by its URL
+    }
     auto one = section.care->status();
     one.name = section.provider.name;
     one.directory = section.provider.directory;

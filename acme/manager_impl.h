@@ -1,5 +1,6 @@
 // Manager::Impl: the manager's state and threads. manager_plan.cc goes over to what the configuration wants,
-// manager_orders.cc does what is due, manager.cc answers questions about both.
+// manager_orders.cc decides what is due, manager_work.cc does it, manager.cc answers questions about all of it,
+// manager_account.cc does the rest of the life cycle of accounts and certificates.
 //
 // Locks, in the order in which they are taken: applying_ (one apply at a time), publishing_ (what is wanted and what is
 // in the store change together), mutex_ (the state; never held during a request, a write to the cache or a call of the
@@ -19,7 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "acme/certificate_care.h"
+#include "acme/export.h"
+#include "acme/managed_certificate.h"
 #include "acme/manager.h"
 #include "acme/provider_care.h"
 
@@ -43,49 +45,81 @@ class Manager::Impl {
  private:
   using StorageRef = std::shared_ptr<Storage>;
   using ProviderKey = std::pair<std::string, std::filesystem::path>;  // directory URL, cache
-  using CareKey = std::pair<ProviderKey, std::vector<std::string>>;   // sorted names
-  using CareRef = std::shared_ptr<CertificateCare>;
+  using ManagedRef = std::shared_ptr<ManagedCertificate>;
+  struct WantKey {
+    std::vector<ProviderKey> routes;  // the provider, then its fallbacks
+    std::vector<std::string> names;   // sorted
+    std::string keyType;
+    auto operator<=>(const WantKey&) const = default;
+  };
   struct Want {
     std::vector<std::string> names;
+    std::vector<std::string> routeNames;  // of the sections
     std::vector<CareSection> sections;
+    std::optional<ProviderKey> staging;  // of the first route
   };
   using Caches = std::map<std::filesystem::path, StorageRef>;
   using Providers = std::map<ProviderKey, std::shared_ptr<ProviderCare>>;
-  using Cares = std::map<CareKey, CareRef>;
-  using Wants = std::map<CareKey, Want>;
+  using Managed = std::map<WantKey, ManagedRef>;
+  using Wants = std::map<WantKey, Want>;
   struct Section {  // of the configuration, with what cares for it
     Provider provider;
     ProviderKey key;
+    std::optional<ProviderKey> staging;
     std::shared_ptr<ProviderCare> care;
+  };
+  // The account of a provider that is somebody's fallback is made before it is needed.
+  struct Preparation {
+    std::shared_ptr<ProviderCare> provider;
+    std::unique_ptr<Pace> pace;
+    std::optional<Work> work;
+    Time next{};
+    int failures = 0;
+    bool done = false;
   };
 
   // --- manager_plan.cc: going over to what is wanted
   static std::filesystem::path canonical(const std::string& cache);
-  static std::vector<ProviderKey> keysOf(const Plan& plan);  // of plan.providers, one for each
-  Caches open(const std::vector<ProviderKey>& keys);
-  Wants wantsOf(const Plan& plan, const std::vector<ProviderKey>& keys) const;
-  Providers providersFor(const Plan& plan, const std::vector<ProviderKey>& keys, const Caches& caches);
-  Cares newCares(const Wants& wants, const Providers& providers);
+  // Of plan.providers, one for each, then those of directories that `staging` names by URL.
+  static std::vector<Section> sectionsOf(const Plan& plan);
+  Caches open(const std::vector<Section>& sections);
+  Wants wantsOf(const Plan& plan, const std::vector<Section>& sections) const;
+  Providers providersFor(const std::vector<Section>& sections, const Caches& caches);
+  Managed newlyManaged(const Wants& wants, const Providers& providers);
+  std::vector<std::shared_ptr<Preparation>> preparationsFor(const std::vector<Section>& sections, const Wants& wants,
+                                                            const Providers& providers) const;
   void publishCached(const std::set<tls::CertificateId>& before);
+  void exportCached();
   std::set<tls::CertificateId> wantedIds() const;
-  CareRef find(const tls::CertificateId& id) const;
+  ManagedRef find(const tls::CertificateId& id) const;
+  const Section* sectionNamed(const std::string& name) const;  // under the lock; null when there is none
   void warnOfCuts(const std::vector<CareSection>& sections, const tls::CertifiedKey& certificate);
 
-  // --- manager_orders.cc: what is done
+  // --- manager_orders.cc: what is due
   void decide(std::stop_token stop);
   Time beginWhatIsDue(Time now);  // returns when to look again
-  void begin(CertificateCare& care, Time now);
-  void run(CertificateCare& care, std::vector<std::string> names, std::stop_token stop) noexcept;
-  void succeed(CertificateCare& care, tls::CertifiedKeyRef certificate);
-  void fail(CertificateCare& care, const Problem& problem, std::optional<Time> retryAfter);
-  void endStopped(CertificateCare& care);
-  void ended(CertificateCare& care);
-  void save(CertificateCare& care, const AttemptHistory& history);
-  void sayExpired(CertificateCare& care, Time now);
+  std::optional<Event::Kind> look(ManagedCertificate& managed, Time now);
+  void begin(ManagedCertificate& managed, Work::Kind kind, const CertificateCare::Attempt* attempt, Time now);
+  void ended(ManagedCertificate& managed);
   void joinEnded();
   void letGo();
+  void prepareFallbacks(Time now, Time& next);
+  void prepareAccount(Preparation& preparation, std::stop_token stop) noexcept;
+  double chance() { return std::uniform_real_distribution<double>(0, 1)(chance_); }  // under the lock
+
+  // --- manager_work.cc: what a thread does for a certificate
+  void order(ManagedCertificate& managed, CertificateCare::Attempt attempt, std::stop_token stop) noexcept;
+  void askRenewalInfo(ManagedCertificate& managed, std::stop_token stop) noexcept;
+  void succeed(ManagedCertificate& managed, tls::CertifiedKeyRef certificate, std::size_t route);
+  void fail(ManagedCertificate& managed, std::size_t route, const Error& error);
+  void endStopped(ManagedCertificate& managed, std::size_t route);
+  void save(CertificateFolder& folder, const AttemptHistory& history);
+  void saveHistories(ManagedCertificate& managed);
+  void tell(Event::Kind kind, const std::vector<CertificateStatus>& certificates);
+  std::vector<CertificateStatus> statusesOf(const ManagedCertificate& managed, Time now) const;  // under the lock
 
   const Parts parts_;
+  Exporter exporter_{parts_.log};
   std::mutex applying_;
   std::mutex publishing_;
 
@@ -96,13 +130,14 @@ class Manager::Impl {
   mutable std::mutex mutex_;
   std::vector<Section> sections_;
   Providers providers_;
-  Cares cares_;
+  Managed managed_;
+  std::vector<std::shared_ptr<Preparation>> preparations_;
   std::set<std::pair<std::string, std::chrono::seconds>> cutsSaid_;
   std::mt19937_64 chance_;
   bool closing_ = false;
   bool woken_ = false;
   std::condition_variable_any wake_;   // of the deciding thread
-  std::condition_variable_any ended_;  // an attempt ended, or what is wanted changed
+  std::condition_variable_any ended_;  // some work ended, or what is wanted changed
   std::jthread decider_;
 };
 

@@ -10,8 +10,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration longestSleep = 60s;     // suspend and clock changes are noticed after it
-constexpr Duration orderDeadline = 15min;  // of one attempt, whatever the CA does
-constexpr int ordersAtOnce = 8;            // per provider
+constexpr Duration orderDeadline = 15min;  // of one attempt beside DNS propagation, whatever the CA does
+constexpr Duration questionDeadline = 2min;
 
 }  // namespace
 
@@ -25,13 +25,17 @@ Manager::Impl::~Impl() {
     decider_.request_stop();
     decider_.join();
   }
-  // Nobody begins an order any more. All are told before the first is waited for.
-  for (auto& [key, care] : cares_) {
-    if (care->underWay) care->underWay->thread.request_stop();
-  }
-  for (auto& [key, care] : cares_) {
-    if (care->underWay) care->underWay->thread.join();
-  }
+  // Nobody begins anything any more. All are told before the first is waited for.
+  const auto each = [&](auto act) {
+    for (auto& [key, managed] : managed_) {
+      if (managed->work) act(managed->work->thread);
+    }
+    for (auto& preparation : preparations_) {
+      if (preparation->work) act(preparation->work->thread);
+    }
+  };
+  each([](std::jthread& thread) { thread.request_stop(); });
+  each([](std::jthread& thread) { thread.join(); });
 }
 
 void Manager::Impl::start() {
@@ -53,249 +57,177 @@ void Manager::Impl::decide(std::stop_token stop) {
     joinEnded();
     // Not in the middle of an apply, which lets go itself.
     if (std::unique_lock applying(applying_, std::try_to_lock); applying.owns_lock()) letGo();
+    std::vector<std::pair<Event::Kind, std::vector<CertificateStatus>>> events;
     std::unique_lock lock(mutex_);
     const Time now = parts_.clock.now();
-    const Time next = beginWhatIsDue(now);
-    const auto sleep = std::clamp<Duration>(next - now, 10ms, longestSleep);
+    for (const auto& [key, managed] : managed_) {
+      if (!managed->wanted()) continue;
+      if (const auto event = look(*managed, now)) events.emplace_back(*event, statusesOf(*managed, now));
+    }
+    Time next = beginWhatIsDue(now);
+    prepareFallbacks(now, next);
+    if (!events.empty()) {
+      lock.unlock();
+      for (const auto& [kind, certificates] : events) tell(kind, certificates);
+      lock.lock();
+    }
+    const auto sleep = std::clamp<Duration>(next - parts_.clock.now(), 10ms, longestSleep);
     wake_.wait_for(lock, stop, sleep, [&] { return std::exchange(woken_, false); });
   }
 }
 
+// Under the lock. What time alone makes worth saying.
+std::optional<Event::Kind> Manager::Impl::look(ManagedCertificate& managed, Time now) {
+  if (!managed.certificate) return std::nullopt;
+  const auto next = [&] { return rfc3339(std::max(managed.care->next(now, managed.limits(now)).at, now)); };
+  if (now >= managed.certificate->notAfter()) {
+    if (std::exchange(managed.expirySaid, true)) return std::nullopt;
+    parts_.log.error(
+        "acme.certificate.expired",
+        {{"names", joined(managed.names)}, {"not_after", rfc3339(managed.certificate->notAfter())}, {"next", next()}});
+    return Event::Kind::Expired;
+  }
+  const auto late = managed.care->lateFrom();
+  if (!late || now < *late || std::exchange(managed.lateSaid, true)) return std::nullopt;
+  parts_.log.error(
+      "acme.certificate.expiring",
+      {{"names", joined(managed.names)}, {"not_after", rfc3339(managed.certificate->notAfter())}, {"next", next()}});
+  return Event::Kind::Expiring;
+}
+
 // Under the lock. The one that is due longest goes first, so that a name which fails again and again does not keep the
-// others of its provider waiting.
+// others of its provider waiting; and questions come after orders.
 Time Manager::Impl::beginWhatIsDue(Time now) {
+  struct Due {
+    Time at;
+    ManagedCertificate* managed;
+    Work::Kind kind;
+    CertificateCare::Attempt attempt;
+  };
   Time next = now + longestSleep;
-  std::map<const ProviderCare*, int> running;
-  std::vector<std::pair<Time, CertificateCare*>> due;
-  for (const auto& [key, care] : cares_) {
-    if (care->running()) {
-      ++running[&care->provider()];
-      if (care->underWay->deadline > now) {
-        next = std::min(next, care->underWay->deadline);
-      } else if (!std::exchange(care->underWay->deadlinePassed, true)) {
-        care->underWay->thread.request_stop();
-      }
-    }
-    if (care->running() || care->underWay || !care->wanted()) continue;
-    sayExpired(*care, now);
-    const Time at = care->nextAttempt(now);
-    if (at <= now) {
-      due.emplace_back(at, care.get());
-    } else {
-      next = std::min(next, at);
+  std::map<const ProviderCare*, int> working;
+  std::set<const CertificateFolder*> busy;  // of what a reload replaced while it was at work
+  std::vector<Due> due;
+  for (const auto& [key, managed] : managed_) {
+    if (!managed->work) continue;
+    for (const auto& route : managed->routes) busy.insert(route.folder.get());
+    if (managed->work->ended) continue;
+    const auto& attempt = managed->care->underWay();
+    ++working[&managed->providerOf(attempt ? attempt->route : 0)];
+    if (managed->work->deadline > now) {
+      next = std::min(next, managed->work->deadline);
+    } else if (!std::exchange(managed->work->deadlinePassed, true)) {
+      managed->work->thread.request_stop();
     }
   }
-  std::stable_sort(due.begin(), due.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [at, care] : due) {
+  for (const auto& [key, managed] : managed_) {
+    if (!managed->wanted() || managed->work) continue;
+    if (std::any_of(managed->routes.begin(), managed->routes.end(),
+                    [&](const auto& route) { return busy.count(route.folder.get()) != 0; })) {
+      continue;  // the end of the other one wakes us
+    }
+    CertificateCare::Attempt attempt = managed->care->next(now, managed->limits(now));
+    const auto ask = managed->care->askAt();
+    if (attempt.at <= now) {
+      due.push_back({attempt.at, managed.get(), Work::Kind::Order, attempt});
+      continue;
+    }
+    next = std::min(next, attempt.at);
+    const Time wasDue = managed->care->dueAt(now);
+    const auto* failure = managed->care->lastFailure();
+    if (wasDue <= now && failure == nullptr && managed->delaySaid != attempt.at) {
+      managed->delaySaid = attempt.at;
+      parts_.log.warn("acme.order.delayed", {{"names", joined(managed->names)},
+                                             {"provider", managed->routes[attempt.route].name},
+                                             {"until", rfc3339(attempt.at)},
+                                             {"reason", "the CA's limits; see the ledger in postern status"}});
+    }
+    if (ask && *ask <= now) {
+      due.push_back({*ask, managed.get(), Work::Kind::RenewalInfo, attempt});
+    } else if (ask) {
+      next = std::min(next, *ask);
+    }
+  }
+  std::stable_sort(due.begin(), due.end(),
+                   [](const Due& a, const Due& b) { return std::pair(a.kind, a.at) < std::pair(b.kind, b.at); });
+  for (const Due& each : due) {
+    const bool order = each.kind == Work::Kind::Order;
+    const std::size_t route = order ? each.attempt.route : each.managed->care->held()->route;
+    ProviderCare& provider = each.managed->providerOf(route);
     // The end of one of the others wakes us.
-    if (int& count = running[&care->provider()]; count < ordersAtOnce) {
+    if (int& count = working[&provider]; count < provider.ordersAtOnce()) {
       ++count;
-      begin(*care, now);
+      begin(*each.managed, each.kind, order ? &each.attempt : nullptr, now);
     }
   }
   return next;
 }
 
-void Manager::Impl::begin(CertificateCare& care, Time now) {
-  care.begin(now);
-  auto& underWay = care.underWay.emplace();
-  underWay.deadline = now + orderDeadline;
-  try {
-    underWay.thread =
-        std::jthread([this, &care, names = care.names()](std::stop_token stop) { run(care, names, std::move(stop)); });
-  } catch (const std::system_error& error) {
-    care.underWay.reset();
-    const double jitter = std::uniform_real_distribution<double>(0, 1)(chance_);
-    care.failed(makeProblem("postern:internal", error.what()), std::nullopt, false, now, jitter);
+void Manager::Impl::begin(ManagedCertificate& managed, Work::Kind kind, const CertificateCare::Attempt* attempt,
+                          Time now) {
+  const bool order = kind == Work::Kind::Order;
+  if (order) managed.care->begin(*attempt, now);
+  auto& work = managed.work.emplace(Work{kind, {}, now + questionDeadline});
+  if (order) {
+    work.deadline = now + orderDeadline + managed.providerOf(attempt->route).longestWait();
   }
-}
-
-// The order's thread. Everything that fails becomes a value here.
-void Manager::Impl::run(CertificateCare& care, std::vector<std::string> names, std::stop_token stop) noexcept {
   try {
-    AttemptHistory history;
-    {
-      std::lock_guard lock(mutex_);
-      history = care.history();
-    }
-    tls::CertifiedKeyRef certificate;
-    std::optional<Error> failure;
-    bool stopped = false;
-    try {
-      // Both before anything is spent: what cannot be kept is not ordered.
-      care.provider().storage().probeWritable();
-      care.folder().saveHistory(history);
-      parts_.log.info("acme.order.begun", {{"names", joined(names)}, {"directory", care.provider().directory()}});
-      certificate = care.provider().obtain(care.folder(), names, history.validations, stop);
-    } catch (const Error& error) {
-      failure = error;
-    } catch (const Stopped&) {
-      stopped = stop.stop_requested();
-      if (!stopped) failure = Error(makeProblem("postern:internal", "the order was stopped by nobody"));
-    } catch (const std::exception& error) {
-      failure = Error(makeProblem("postern:internal", error.what()));
-    }
-    if (stopped) {
-      std::lock_guard lock(mutex_);
-      if (care.underWay->deadlinePassed) {
-        stopped = false;
-        failure = Error(makeProblem("postern:timeout", "the order was not done after " + inWords(orderDeadline)));
-      }
-    }
-    if (certificate) {
-      succeed(care, std::move(certificate));
-    } else if (stopped) {
-      endStopped(care);
+    if (order) {
+      work.thread = std::jthread([this, &managed, attempt = *attempt](std::stop_token stop) {
+        this->order(managed, attempt, std::move(stop));
+      });
     } else {
-      fail(care, failure->problem, failure->retryAfter);
+      work.thread = std::jthread([this, &managed](std::stop_token stop) { askRenewalInfo(managed, std::move(stop)); });
     }
-  } catch (const std::exception& error) {
-    // Memory, in the middle of saying how it went. The next attempt finds what is on disk.
-    parts_.log.error("acme.order.failed", {{"error", error.what()}});
-  }
-  ended(care);
-}
-
-void Manager::Impl::succeed(CertificateCare& care, tls::CertifiedKeyRef certificate) {
-  AttemptHistory history;
-  std::vector<CareSection> sections;
-  std::vector<std::string> names;
-  std::optional<Renewal> next;
-  int failures = 0;
-  {
-    std::lock_guard publishing(publishing_);
-    std::map<tls::CertificateId, tls::CertifiedKeyRef> published;
-    {
-      std::lock_guard lock(mutex_);
-      failures = care.history().failures;
-      const Time now = parts_.clock.now();
-      care.succeeded(certificate, now);
-      history = care.history();
-      sections = care.sections();  // none: nobody wants it any more; it stays on disk
-      names = care.names();
-      next = care.renewal(now);
-      warnOfCuts(sections, *certificate);
+  } catch (const std::system_error& error) {
+    managed.work.reset();
+    if (order) {
+      managed.care->failed(makeProblem("postern:internal", error.what()), std::nullopt, false, now, chance());
+    } else {
+      managed.care->notTold(now);
     }
-    for (const auto& section : sections) published.emplace(section.id, certificate);
-    if (!published.empty()) parts_.store.publish(published);
-  }
-  save(care, history);
-  care.provider().succeeded();
-  std::vector<std::string> providers;
-  for (const auto& section : sections) providers.push_back(section.provider);
-  parts_.log.info("acme.order.valid", {{"names", joined(names)},
-                                       {"provider", joined(providers)},
-                                       {"serial", certificate->serial()},
-                                       {"not_after", rfc3339(certificate->notAfter())},
-                                       {"renewal", next ? rfc3339(next->at) : ""},
-                                       {"failures-before", failures}});
-}
-
-void Manager::Impl::fail(CertificateCare& care, const Problem& problem, std::optional<Time> retryAfter) {
-  // An order that the journal still holds goes on with the next attempt.
-  bool resumable = false;
-  try {
-    resumable = care.folder().pendingOrder().has_value();
-  } catch (const Error&) {
-  }
-  AttemptHistory history;
-  std::vector<std::string> names, providers;
-  Time now, next;
-  bool known = false;
-  {
-    std::lock_guard lock(mutex_);
-    now = parts_.clock.now();
-    const auto& last = care.history().lastError;
-    known = last && last->type == problem.type && classOf(problem) == FailureClass::Storage;
-    next = care.failed(problem, retryAfter, resumable, now, std::uniform_real_distribution<double>(0, 1)(chance_));
-    history = care.history();
-    names = care.names();
-    for (const auto& section : care.sections()) providers.push_back(section.provider);
-  }
-  save(care, history);
-  care.provider().failed(problem, now);
-  // A full disk is looked at every minute, and is said once.
-  parts_.log.write(known ? LogLevel::Debug : LogLevel::Warn, "acme.order.failed",
-                   {{"names", joined(names)},
-                    {"provider", joined(providers)},
-                    {"type", problem.shortType()},
-                    {"detail", problem.detail},
-                    {"name", problem.name},
-                    {"failures", history.failures},
-                    {"next", rfc3339(next)},
-                    {"in", inWords(std::max<Duration>(next - now, Duration(0)))},
-                    {"remedy", remedyFor(problem)}});
-}
-
-void Manager::Impl::endStopped(CertificateCare& care) {
-  bool resumable = false;
-  try {
-    resumable = care.folder().pendingOrder().has_value();
-  } catch (const Error&) {
-  }
-  std::vector<std::string> names;
-  {
-    std::lock_guard lock(mutex_);
-    care.stopped(resumable, parts_.clock.now());
-    names = care.names();
-  }
-  parts_.log.info("acme.order.stopped", {{"names", joined(names)}, {"resumable", resumable ? "yes" : "no"}});
-}
-
-void Manager::Impl::ended(CertificateCare& care) {
-  {
-    std::lock_guard lock(mutex_);
-    care.underWay->ended = true;
-    woken_ = true;
-    // While locked: whoever sees `ended` may free what we would call here.
-    wake_.notify_all();
-    ended_.notify_all();
   }
 }
 
-void Manager::Impl::save(CertificateCare& care, const AttemptHistory& history) {
-  try {
-    care.folder().saveHistory(history);
-  } catch (const Error& error) {
-    parts_.log.warn("acme.cache.unwritable",
-                    {{"path", care.folder().path().string()}, {"error", error.problem.detail}});
-  }
-}
-
-void Manager::Impl::sayExpired(CertificateCare& care, Time now) {
-  if (!care.certificate() || now < care.certificate()->notAfter() || std::exchange(care.expirySaid, true)) return;
-  parts_.log.error("acme.certificate.expired", {{"names", joined(care.names())},
-                                                {"not_after", rfc3339(care.certificate()->notAfter())},
-                                                {"next", rfc3339(std::max(care.nextAttempt(now), now))}});
+void Manager::Impl::ended(ManagedCertificate& managed) {
+  std::lock_guard lock(mutex_);
+  managed.work->ended = true;
+  woken_ = true;
+  // While locked: whoever sees `ended` may free what we would call here.
+  wake_.notify_all();
+  ended_.notify_all();
 }
 
 void Manager::Impl::joinEnded() {
   std::vector<std::jthread> threads;  // joined when this returns: they have nothing left to do
   std::lock_guard lock(mutex_);
-  for (auto& [key, care] : cares_) {
-    if (!care->underWay || !care->underWay->ended) continue;
-    threads.push_back(std::move(care->underWay->thread));
-    care->underWay.reset();
-  }
+  const auto take = [&](std::optional<Work>& work) {
+    if (!work || !work->ended) return;
+    threads.push_back(std::move(work->thread));
+    work.reset();
+  };
+  for (auto& [key, managed] : managed_) take(managed->work);
+  for (auto& preparation : preparations_) take(preparation->work);
 }
 
 // Under applying_. Frees what nobody wants and nobody works on.
 void Manager::Impl::letGo() {
-  std::vector<CareRef> cares;
+  std::vector<ManagedRef> unwanted;
   std::vector<std::shared_ptr<ProviderCare>> providers;
   {
     std::lock_guard lock(mutex_);
     std::set<const ProviderCare*> used;
     for (const auto& section : sections_) used.insert(section.care.get());
-    for (auto entry = cares_.begin(); entry != cares_.end();) {
-      if (entry->second->wanted() || entry->second->underWay) {
-        used.insert(&entry->second->provider());
+    for (auto entry = managed_.begin(); entry != managed_.end();) {
+      if (entry->second->wanted() || entry->second->work) {
+        for (const auto& route : entry->second->routes) used.insert(route.provider.get());
         ++entry;
       } else {
-        cares.push_back(std::move(entry->second));
-        entry = cares_.erase(entry);
+        unwanted.push_back(std::move(entry->second));
+        entry = managed_.erase(entry);
       }
     }
+    for (const auto& preparation : preparations_) used.insert(preparation->provider.get());
     for (auto entry = providers_.begin(); entry != providers_.end();) {
       if (used.count(entry->second.get()) != 0) {
         ++entry;
@@ -306,8 +238,64 @@ void Manager::Impl::letGo() {
     }
   }
   std::lock_guard lock(caches_);
-  cares.clear();
+  unwanted.clear();
   providers.clear();
+}
+
+// Under the lock.
+void Manager::Impl::prepareFallbacks(Time now, Time& next) {
+  std::erase_if(preparations_, [](const auto& preparation) { return preparation->done && !preparation->work; });
+  for (const auto& preparation : preparations_) {
+    if (preparation->work) {
+      if (!preparation->work->ended && preparation->work->deadline <= now) preparation->work->thread.request_stop();
+      continue;
+    }
+    if (preparation->next > now) {
+      next = std::min(next, preparation->next);
+      continue;
+    }
+    auto& work = preparation->work.emplace(Work{Work::Kind::RenewalInfo, {}, now + questionDeadline});
+    try {
+      work.thread =
+          std::jthread([this, &one = *preparation](std::stop_token stop) { prepareAccount(one, std::move(stop)); });
+    } catch (const std::system_error&) {
+      preparation->work.reset();
+      preparation->next = now + longestSleep;
+    }
+  }
+}
+
+void Manager::Impl::prepareAccount(Preparation& preparation, std::stop_token stop) noexcept {
+  std::optional<Error> failure;
+  bool stopped = false;
+  try {
+    preparation.provider->makeReady(*preparation.pace, stop);
+  } catch (const Error& error) {
+    failure = error;
+  } catch (const Stopped&) {
+    stopped = true;
+  } catch (const std::exception& error) {
+    failure = Error(makeProblem("postern:internal", error.what()));
+  }
+  if (failure) {
+    preparation.provider->failed(failure->problem, parts_.clock.now());
+    parts_.log.warn("acme.fallback.not-ready", {{"directory", preparation.provider->directory()},
+                                                {"type", failure->problem.shortType()},
+                                                {"detail", failure->problem.detail},
+                                                {"remedy", remedyFor(failure->problem)}});
+  }
+  std::lock_guard lock(mutex_);
+  const Time now = parts_.clock.now();
+  if (failure) {
+    preparation.next = nextAttempt(failure->problem, ++preparation.failures, failure->retryAfter, now, chance());
+  } else if (stopped) {
+    preparation.next = now + longestSleep;
+  } else {
+    preparation.done = true;
+  }
+  preparation.work->ended = true;
+  woken_ = true;
+  wake_.notify_all();
 }
 
 }  // namespace postern::acme

@@ -17,16 +17,38 @@ fs::path Manager::Impl::canonical(const std::string& cache) {
   return path.filename().empty() ? path.parent_path() : path;  // "/var/lib/postern/"
 }
 
-std::vector<Manager::Impl::ProviderKey> Manager::Impl::keysOf(const Plan& plan) {
-  std::vector<ProviderKey> keys;
-  for (const auto& provider : plan.providers) keys.emplace_back(provider.directory, canonical(provider.cache));
-  return keys;
+std::vector<Manager::Impl::Section> Manager::Impl::sectionsOf(const Plan& plan) {
+  std::vector<Section> sections;
+  for (const auto& provider : plan.providers) {
+    sections.push_back({provider, {provider.directory, canonical(provider.cache)}, {}, nullptr});
+  }
+  const std::size_t named = sections.size();
+  for (std::size_t i = 0; i < named; ++i) {
+    const Provider& provider = plan.providers[i];
+    if (provider.staging.empty()) continue;
+    const auto other = std::find_if(plan.providers.begin(), plan.providers.end(),
+                                    [&](const Provider& each) { return each.name == provider.staging; });
+    if (other != plan.providers.end()) {
+      sections[i].staging = sections[static_cast<std::size_t>(other - plan.providers.begin())].key;
+      continue;
+    }
+    // A directory's URL: the provider itself, with another CA.
+    Provider staging = provider;
+    staging.directory = provider.staging;
+    staging.staging.clear();
+    staging.fallback.clear();
+    staging.externalAccount.reset();
+    sections[i].staging = ProviderKey{staging.directory, sections[i].key.second};
+    sections.push_back({staging, *sections[i].staging, {}, nullptr});
+  }
+  return sections;
 }
 
-Manager::Impl::Caches Manager::Impl::open(const std::vector<ProviderKey>& keys) {
+Manager::Impl::Caches Manager::Impl::open(const std::vector<Section>& sections) {
   std::lock_guard lock(caches_);
   Caches opened;
-  for (const auto& [directory, path] : keys) {
+  for (const auto& section : sections) {
+    const auto& path = section.key.second;
     if (opened.count(path) != 0) continue;
     StorageRef storage = known_[path].lock();
     if (!storage) {
@@ -39,96 +61,154 @@ Manager::Impl::Caches Manager::Impl::open(const std::vector<ProviderKey>& keys) 
 }
 
 void Manager::Impl::prepare(const Plan& plan) {
-  auto opened = open(keysOf(plan));
+  auto opened = open(sectionsOf(plan));
   std::lock_guard lock(caches_);
   prepared_ = std::move(opened);
 }
 
-Manager::Impl::Wants Manager::Impl::wantsOf(const Plan& plan, const std::vector<ProviderKey>& keys) const {
+Manager::Impl::Wants Manager::Impl::wantsOf(const Plan& plan, const std::vector<Section>& sections) const {
+  const auto named = [&](const std::string& name) {
+    return std::find_if(sections.begin(), sections.end(), [&](const auto& each) { return each.provider.name == name; });
+  };
   Wants wants;
   for (const auto& wanted : plan.certificates) {
-    const auto provider = std::find_if(plan.providers.begin(), plan.providers.end(),
-                                       [&](const auto& each) { return each.name == wanted.provider; });
-    if (provider == plan.providers.end() || wanted.names.empty()) {
+    const auto section = named(wanted.provider);
+    if (section == sections.end() || wanted.names.empty()) {
       parts_.log.error("acme.plan.unknown", {{"provider", wanted.provider}, {"names", joined(wanted.names)}});
       continue;
     }
-    const tls::CertificateId id = tls::acmeCertificate(wanted.provider, wanted.names);
-    Want& want = wants[{keys[static_cast<std::size_t>(provider - plan.providers.begin())], id.names}];
-    if (want.names.empty()) want.names = wanted.names;
-    const CareSection section{id, provider->name, provider->renewBefore};
-    if (std::find(want.sections.begin(), want.sections.end(), section) == want.sections.end()) {
-      want.sections.push_back(section);
+    const Provider& provider = section->provider;
+    std::vector<ProviderKey> routes{section->key};
+    std::vector<std::string> routeNames{provider.name};
+    for (const auto& name : provider.fallback) {
+      const auto other = named(name);
+      if (other == sections.end() || std::find(routes.begin(), routes.end(), other->key) != routes.end()) continue;
+      routes.push_back(other->key);
+      routeNames.push_back(name);
+    }
+    for (const auto& keyType : provider.keyTypes) {
+      const tls::CertificateId id = tls::acmeCertificate(provider.name, wanted.names, keyType);
+      Want& want = wants[{routes, id.names, keyType}];
+      if (want.names.empty()) {
+        want.names = wanted.names;
+        want.routeNames = routeNames;
+        want.staging = section->staging;
+      }
+      const CareSection by{id, provider.name, provider.renewBefore};
+      if (std::find(want.sections.begin(), want.sections.end(), by) == want.sections.end()) want.sections.push_back(by);
     }
   }
   return wants;
 }
 
-Manager::Impl::Providers Manager::Impl::providersFor(const Plan& plan, const std::vector<ProviderKey>& keys,
-                                                     const Caches& caches) {
+Manager::Impl::Providers Manager::Impl::providersFor(const std::vector<Section>& sections, const Caches& caches) {
   Providers providers;
-  for (std::size_t i = 0; i < keys.size(); ++i) {
-    if (providers.count(keys[i]) != 0) continue;  // two sections, one directory, one cache: the first one's settings
+  for (const auto& section : sections) {
+    if (providers.count(section.key) != 0)
+      continue;  // two sections, one directory, one cache: the first one's settings
     std::shared_ptr<ProviderCare> care;
     {
       std::lock_guard lock(mutex_);
-      if (const auto known = providers_.find(keys[i]); known != providers_.end()) care = known->second;
+      if (const auto known = providers_.find(section.key); known != providers_.end()) care = known->second;
     }
     if (care) {
-      care->configure(plan.providers[i]);
+      care->configure(section.provider);
     } else {
-      care = std::make_shared<ProviderCare>(plan.providers[i], caches.at(keys[i].second), parts_);
+      care = std::make_shared<ProviderCare>(section.provider, caches.at(section.key.second), parts_);
     }
-    providers.emplace(keys[i], std::move(care));
+    providers.emplace(section.key, std::move(care));
   }
   return providers;
 }
 
-// Those that are not cared for yet, read from the disk: without the lock, for there may be thousands.
-Manager::Impl::Cares Manager::Impl::newCares(const Wants& wants, const Providers& providers) {
-  Cares made;
-  const Time now = parts_.clock.now();
+// Those that are not managed yet, read from the disk: without the lock, for there may be thousands.
+Manager::Impl::Managed Manager::Impl::newlyManaged(const Wants& wants, const Providers& providers) {
+  Managed made;
   for (const auto& [key, want] : wants) {
     {
       std::lock_guard lock(mutex_);
-      if (cares_.count(key) != 0) continue;
+      if (managed_.count(key) != 0) continue;
     }
-    made.emplace(key, std::make_shared<CertificateCare>(providers.at(key.first), want.names, now, parts_.log));
+    std::vector<ManagedCertificate::Route> routes;
+    for (std::size_t i = 0; i < key.routes.size(); ++i) {
+      routes.push_back({want.routeNames[i], providers.at(key.routes[i]), nullptr, nullptr});
+    }
+    made.emplace(key, std::make_shared<ManagedCertificate>(std::move(routes), want.names, keyTypeNamed(key.keyType),
+                                                           parts_.clock, parts_.log));
   }
   return made;
+}
+
+std::vector<std::shared_ptr<Manager::Impl::Preparation>> Manager::Impl::preparationsFor(
+    const std::vector<Section>& sections, const Wants& wants, const Providers& providers) const {
+  std::vector<std::shared_ptr<Preparation>> preparations;
+  std::set<ProviderKey> seen;
+  const auto add = [&](const ProviderKey& key) {
+    if (!seen.insert(key).second) return;
+    auto preparation = std::make_shared<Preparation>();
+    preparation->provider = providers.at(key);
+    preparation->pace = std::make_unique<Pace>(parts_.clock);
+    preparation->done = !preparation->provider->accountUrl().empty();
+    preparations.push_back(std::move(preparation));
+  };
+  for (const auto& [key, want] : wants) {
+    for (std::size_t i = 1; i < key.routes.size(); ++i) add(key.routes[i]);
+  }
+  for (const auto& section : sections) {
+    const bool used = std::any_of(wants.begin(), wants.end(),
+                                  [&](const auto& want) { return want.first.routes.front() == section.key; });
+    if (used && section.staging) add(*section.staging);
+  }
+  return preparations;
 }
 
 void Manager::Impl::apply(const Plan& plan) {
   // Also keeps letGo() away, so that what is found here is still there at the end.
   std::lock_guard applying(applying_);
-  const auto keys = keysOf(plan);
-  auto caches = open(keys);  // may throw: nothing has changed yet
-  const Wants wants = wantsOf(plan, keys);
-  const Providers providers = providersFor(plan, keys, caches);
-  Cares made = newCares(wants, providers);
+  auto sections = sectionsOf(plan);
+  auto caches = open(sections);  // may throw: nothing has changed yet
+  const Wants wants = wantsOf(plan, sections);
+  const Providers providers = providersFor(sections, caches);
+  Managed made = newlyManaged(wants, providers);
+  for (auto& section : sections) section.care = providers.at(section.key);
+  auto preparations = preparationsFor(sections, wants, providers);
   {
     std::lock_guard publishing(publishing_);
     std::set<tls::CertificateId> before;
     {
       std::lock_guard lock(mutex_);
       before = wantedIds();
-      sections_.clear();
-      for (std::size_t i = 0; i < keys.size(); ++i) {
-        sections_.push_back({plan.providers[i], keys[i], providers.at(keys[i])});
-      }
+      sections_ = std::move(sections);
       for (const auto& [key, care] : providers) providers_[key] = care;
-      cares_.merge(made);
-      for (auto& [key, care] : cares_) {
-        if (const auto want = wants.find(key); want != wants.end()) {
-          care->want(want->second.names, want->second.sections);
+      for (const auto& old : preparations_) {
+        if (!old->work) continue;
+        // One that is under way goes on; its provider's next one waits for it.
+        const auto same = std::find_if(preparations.begin(), preparations.end(),
+                                       [&](const auto& each) { return each->provider == old->provider; });
+        if (same != preparations.end()) {
+          *same = old;
         } else {
-          care->unwant();
-          if (care->running()) care->underWay->thread.request_stop();
+          old->work->thread.request_stop();
+          old->done = true;
+          preparations.push_back(old);
+        }
+      }
+      preparations_ = std::move(preparations);
+      managed_.merge(made);
+      for (auto& [key, managed] : managed_) {
+        if (const auto want = wants.find(key); want != wants.end()) {
+          const auto& staging = want->second.staging;
+          managed->routes.front().staging = staging ? providers.at(*staging) : nullptr;
+          managed->want(want->second.names, want->second.sections);
+        } else {
+          managed->unwant();
+          if (managed->work && !managed->work->ended) managed->work->thread.request_stop();
         }
       }
     }
     publishCached(before);
   }
+  exportCached();
   {
     std::lock_guard lock(caches_);
     opened_ = std::move(caches);
@@ -146,13 +226,12 @@ void Manager::Impl::publishCached(const std::set<tls::CertificateId>& before) {
   const auto served = parts_.store.current();
   {
     std::lock_guard lock(mutex_);
-    for (const auto& [key, care] : cares_) {
-      if (!care->certificate() || !care->wanted()) continue;
-      for (const auto& section : care->sections()) {
-        if (served->find(section.id) != care->certificate()) changed[section.id] = care->certificate();
+    for (const auto& [key, managed] : managed_) {
+      if (!managed->certificate || !managed->wanted()) continue;
+      for (const auto& section : managed->sections) {
+        if (served->find(section.id) != managed->certificate) changed[section.id] = managed->certificate;
       }
-      warnOfCuts(care->sections(), *care->certificate());
-      sayExpired(*care, parts_.clock.now());
+      warnOfCuts(managed->sections, *managed->certificate);
     }
     const auto wanted = wantedIds();
     std::set_difference(before.begin(), before.end(), wanted.begin(), wanted.end(), std::back_inserter(unwanted));
@@ -161,21 +240,50 @@ void Manager::Impl::publishCached(const std::set<tls::CertificateId>& before) {
   if (!unwanted.empty()) parts_.store.withdraw(unwanted);
 }
 
+// Under applying_. What is missing or differs in the folders that other programs read.
+void Manager::Impl::exportCached() {
+  struct Copy {
+    Provider provider;
+    std::vector<std::string> names;
+    std::string keyType;
+    tls::CertifiedKeyRef certificate;
+  };
+  std::vector<Copy> copies;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& [key, managed] : managed_) {
+      if (!managed->certificate) continue;
+      for (const auto& by : managed->sections) {
+        const Section* section = sectionNamed(by.provider);
+        if (section == nullptr || section->provider.exportTo.empty()) continue;
+        copies.push_back({section->provider, managed->names, key.keyType, managed->certificate});
+      }
+    }
+  }
+  for (const auto& copy : copies) exporter_.write(copy.provider, copy.names, copy.keyType, *copy.certificate);
+}
+
 std::set<tls::CertificateId> Manager::Impl::wantedIds() const {
   std::set<tls::CertificateId> ids;
-  for (const auto& [key, care] : cares_) {
-    for (const auto& section : care->sections()) ids.insert(section.id);
+  for (const auto& [key, managed] : managed_) {
+    for (const auto& section : managed->sections) ids.insert(section.id);
   }
   return ids;
 }
 
-Manager::Impl::CareRef Manager::Impl::find(const tls::CertificateId& id) const {
-  for (const auto& [key, care] : cares_) {
-    for (const auto& section : care->sections()) {
-      if (section.id == id) return care;
+Manager::Impl::ManagedRef Manager::Impl::find(const tls::CertificateId& id) const {
+  for (const auto& [key, managed] : managed_) {
+    for (const auto& section : managed->sections) {
+      if (section.id == id) return managed;
     }
   }
   return nullptr;
+}
+
+const Manager::Impl::Section* Manager::Impl::sectionNamed(const std::string& name) const {
+  const auto found = std::find_if(sections_.begin(), sections_.end(),
+                                  [&](const Section& section) { return section.provider.name == name; });
+  return found == sections_.end() ? nullptr : &*found;
 }
 
 void Manager::Impl::warnOfCuts(const std::vector<CareSection>& sections, const tls::CertifiedKey& certificate) {

@@ -1,18 +1,25 @@
 #include "acme/provider_care.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <utility>
 
 #include "acme/issuance.h"
 #include "acme/renewal.h"
-#include "acme/tls_alpn_solver.h"
+#include "acme/solvers.h"
 #include "base/text.h"
 
 namespace postern::acme {
 
 ProviderCare::ProviderCare(const Provider& provider, std::shared_ptr<Storage> storage, const Manager::Parts& parts)
-    : directory_(provider.directory), storage_(std::move(storage)), parts_(parts), provider_(provider) {
-  solvers_.push_back(std::make_unique<TlsAlpnSolver>(parts_.challenges, parts_.clock));
+    : directory_(provider.directory),
+      storage_(std::move(storage)),
+      parts_(parts),
+      ledger_(storage_->ledger(directory_)),
+      provider_(provider) {
   try {
     if (const auto account = storage_->account(directory_)) accountUrl_ = account->url;
   } catch (const Error& error) {
@@ -29,6 +36,7 @@ void ProviderCare::configure(const Provider& provider) {
     ++trust_;
   }
   if (provider.contact != provider_.contact) connection_.reset();  // made anew, it tells the CA
+  if (!(provider == provider_)) solvers_.clear();
   provider_ = provider;
 }
 
@@ -38,58 +46,193 @@ std::string ProviderCare::configurationDigest() const {
   parts.push_back(provider_.caFile);
   parts.push_back(provider_.challengeBind);
   parts.push_back(std::to_string(provider_.port));
-  for (const auto type : provider_.challenge) parts.push_back(std::to_string(static_cast<int>(type)));
+  for (const auto type : provider_.challenge) parts.emplace_back(nameOf(type));
+  parts.push_back(std::to_string(provider_.httpPort));
+  parts.push_back("profile " + provider_.profile);
+  if (const auto& bound = provider_.externalAccount) {
+    parts.push_back("eab " + bound->keyId + " " + std::string(bound->hmacKey.reveal()));
+  }
+  const DnsSettings& dns = provider_.dns;
+  parts.push_back("dns " + std::to_string(static_cast<int>(dns.method)) + dns.server + " " + dns.key + " " +
+                  dns.algorithm + " " + dns.hook + " " + std::string(dns.secret.reveal()));
   return nameSetHash(std::move(parts));
 }
 
-tls::CertifiedKeyRef ProviderCare::obtain(CertificateFolder& folder, const std::vector<std::string>& names,
-                                          int failedValidations, std::stop_token stop) {
+namespace {
+
+// The journal of a task, which also enters its orders into the ledger.
+class Entered : public Journal {
+ public:
+  Entered(CertificateFolder& folder, std::function<void()> enter) : folder_(folder), enter_(std::move(enter)) {}
+  std::optional<std::string> pendingOrder() const override { return folder_.pendingOrder(); }
+  void rememberOrder(const std::string& orderUrl) override {
+    folder_.rememberOrder(orderUrl);
+    if (enter_) enter_();
+  }
+  void forgetOrder() override { folder_.forgetOrder(); }
+
+ private:
+  CertificateFolder& folder_;
+  std::function<void()> enter_;
+};
+
+bool isAddress(const std::string& name) {
+  std::array<unsigned char, 16> address{};
+  return inet_pton(AF_INET, name.c_str(), address.data()) == 1 ||
+         inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
+}
+
+}  // namespace
+
+ChallengeType ProviderCare::challengeFor(const std::vector<std::string>& names, int failedValidations) const {
+  std::vector<ChallengeType> types;
+  {
+    std::lock_guard lock(mutex_);
+    types = provider_.challenge;
+  }
+  const bool wildcard =
+      std::any_of(names.begin(), names.end(), [](const std::string& name) { return name.starts_with("*."); });
+  const bool address = std::any_of(names.begin(), names.end(), isAddress);
+  std::erase_if(types, [&](ChallengeType type) {
+    return type == ChallengeType::Dns01 ? address : wildcard;  // RFC 8555 section 8.4, RFC 8738 section 7
+  });
+  if (types.empty()) {
+    throw Error(makeProblem("postern:challenge", "no type of challenge that the provider names can validate " +
+                                                     joined(names, ", ") + " in one order"));
+  }
+  return types[static_cast<std::size_t>(failedValidations) % types.size()];
+}
+
+tls::CertifiedKeyRef ProviderCare::obtain(const OrderTask& task, std::stop_token stop) {
+  const auto entry = [&](LedgerEntry::Kind kind) {
+    return LedgerEntry{kind, parts_.clock.now(), task.names, task.kind};
+  };
+  bool entered = false;
+  if (!task.folder.pendingOrder()) {
+    // Entered before it is sent: orders of other threads are to see it.
+    std::lock_guard lock(ordering_);
+    const Time now = parts_.clock.now();
+    const Time out = ledger_->earliest(task.names, task.kind, now);
+    if (out > now && !task.passesLimits) throw Delayed(out);
+    if (out > now) {
+      parts_.log.warn("acme.limit.passed", {{"names", joined(task.names)},
+                                            {"directory", directory_},
+                                            {"limited-until", rfc3339(out)},
+                                            {"reason", "the certificate expires before"}});
+    }
+    ledger_->record(entry(LedgerEntry::Kind::Order), now);
+    entered = true;
+  }
+  Entered journal(task.folder, [&] {
+    if (!std::exchange(entered, false)) ledger_->record(entry(LedgerEntry::Kind::Order), parts_.clock.now());
+  });
+  try {
+    tls::CertifiedKeyRef certificate = issued(task, journal, stop);
+    Json metadata;
+    metadata["directory"] = directory_;
+    metadata["order"] = task.folder.pendingOrder();
+    metadata["names"] = Json::strings(task.names);
+    metadata["serial"] = certificate->serial();
+    metadata["issuer"] = certificate->issuer();
+    metadata["not_before"] = rfc3339(certificate->notBefore());
+    metadata["not_after"] = rfc3339(certificate->notAfter());
+    metadata["issued_at"] = rfc3339(parts_.clock.now());
+    task.folder.store(*certificate, metadata);
+    try {
+      ledger_->record(entry(LedgerEntry::Kind::Issuance), parts_.clock.now());
+    } catch (const Error& error) {
+      parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", error.problem.detail}});
+    }
+    return certificate;
+  } catch (const Error& error) {
+    noteFailure(task, error);
+    throw;
+  }
+}
+
+void ProviderCare::prove(const OrderTask& task, std::stop_token stop) {
+  Entered journal(task.folder, {});
+  issued(task, journal, stop);
+  task.folder.dropPending();
+}
+
+tls::CertifiedKeyRef ProviderCare::issued(const OrderTask& task, Journal& journal, std::stop_token stop) {
   Provider provider;
   {
     std::lock_guard lock(mutex_);
     provider = provider_;
   }
-  ConnectionRef connection = ready(stop);
-  Solver& solver = solverFor(provider, failedValidations);
+  const std::shared_ptr<Solver> solver = solverFor(challengeFor(task.names, task.failedValidations));
+  ConnectionRef connection = ready(task.pace, stop);
+  const bool reused = provider.reuseKey && !task.newKey && task.predecessor &&
+                      task.predecessor->keyTypeName() == tls::nameOf(task.keyType);
   const auto attempt = [&] {
+    Client client(*connection->client, task.pace);
     IssuanceRequest request;
-    request.names = names;
-    request.key = folder.pendingKey(tls::KeyType::EcdsaP256);
-    return Issuance(*connection->client, solver, folder, parts_.clock, parts_.log, std::move(request)).run(stop);
+    request.names = task.names;
+    request.key = task.folder.pendingKey(task.keyType, reused ? task.predecessor->key() : nullptr);
+    request.profile = provider.profile;
+    request.replaces = task.replaces;
+    request.preferredChain = provider.preferredChain;
+    return Issuance(client, *solver, journal, parts_.clock, parts_.log, std::move(request)).run(stop);
   };
-  tls::CertifiedKeyRef certificate;
   try {
-    certificate = attempt();
+    return attempt();
   } catch (const Error& error) {
     if (error.problem.shortType() != "accountDoesNotExist") throw;
     // A CA that lost its accounts has lost their orders too. Registered anew within this attempt, but only once.
-    folder.forgetOrder();
-    connection = ready(stop, connection);
-    certificate = attempt();
+    journal.forgetOrder();
+    connection = ready(task.pace, stop, connection);
+    return attempt();
   }
-  Json metadata;
-  metadata["directory"] = directory_;
-  metadata["names"] = Json::strings(names);
-  metadata["serial"] = certificate->serial();
-  metadata["issuer"] = certificate->issuer();
-  metadata["not_before"] = rfc3339(certificate->notBefore());
-  metadata["not_after"] = rfc3339(certificate->notAfter());
-  metadata["issued_at"] = rfc3339(parts_.clock.now());
-  folder.store(*certificate, metadata);
-  return certificate;
 }
 
-Solver& ProviderCare::solverFor(const Provider& provider, int failedValidations) {
-  if (!provider.challenge.empty()) {
-    const auto type = provider.challenge[static_cast<std::size_t>(failedValidations) % provider.challenge.size()];
-    for (const auto& solver : solvers_) {
-      if (solver->type() == type) return *solver;
+// One for all orders, so that answers that two of them share stay up until both are done.
+std::shared_ptr<Solver> ProviderCare::solverFor(ChallengeType type) {
+  std::lock_guard lock(mutex_);
+  auto& solver = solvers_[type];
+  if (!solver) {
+    solver = makeSolver(type, provider_, {parts_.challenges, parts_.httpChallenges, parts_.clock, parts_.log});
+  }
+  return solver;
+}
+
+// What limits count, and what the CA told about them.
+void ProviderCare::noteFailure(const OrderTask& task, const Error& error) {
+  const Time now = parts_.clock.now();
+  const Problem& problem = error.problem;
+  try {
+    if (classOf(problem) == FailureClass::Validation && !problem.name.empty() && problem.status != 0) {
+      ledger_->record({LedgerEntry::Kind::FailedValidation, now, {problem.name}, OrderKind::First}, now);
     }
+    if (classOf(problem) == FailureClass::RateLimit && error.retryAfter) {
+      ledger_->told(*error.retryAfter, task.names, now);
+    }
+  } catch (const Error& failed) {
+    parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", failed.problem.detail}});
   }
-  return *solvers_.front();
 }
 
-ProviderCare::ConnectionRef ProviderCare::ready(std::stop_token stop, const ConnectionRef& refused) {
+std::optional<RenewalInfo> ProviderCare::renewalInfo(const tls::CertifiedKey& certificate,
+                                                     const std::optional<RenewalInfo>& before, double chance,
+                                                     Pace& pace, std::stop_token stop) {
+  const ConnectionRef connection = ready(pace, stop);
+  return Client(*connection->client, pace).renewalInfo(certificate, before, chance, stop);
+}
+
+Duration ProviderCare::longestWait() const {
+  std::lock_guard lock(mutex_);
+  const auto& types = provider_.challenge;
+  const bool dns = std::find(types.begin(), types.end(), ChallengeType::Dns01) != types.end();
+  return dns ? provider_.dns.propagationTimeout : Duration(0);
+}
+
+int ProviderCare::ordersAtOnce() const {
+  std::lock_guard lock(mutex_);
+  return provider_.orders;
+}
+
+ProviderCare::ConnectionRef ProviderCare::ready(Pace& pace, std::stop_token stop, const ConnectionRef& refused) {
   std::unique_lock lock(mutex_);
   for (;;) {
     if (connection_ && connection_ != refused) return connection_;
@@ -114,7 +257,7 @@ ProviderCare::ConnectionRef ProviderCare::ready(std::stop_token stop, const Conn
   std::exception_ptr other;
   try {
     if (!transport) transport = parts_.transports(provider);
-    made = connect(provider, transport, refusedUrl, stop);
+    made = connect(provider, transport, refusedUrl, pace, stop);
   } catch (const Error& error) {
     failure = error;
   } catch (...) {
@@ -138,13 +281,15 @@ ProviderCare::ConnectionRef ProviderCare::ready(std::stop_token stop, const Conn
 }
 
 ProviderCare::ConnectionRef ProviderCare::connect(const Provider& provider, std::shared_ptr<Transport> transport,
-                                                  const std::string& refusedUrl, std::stop_token stop) {
+                                                  const std::string& refusedUrl, Pace& pace, std::stop_token stop) {
   auto connection = std::make_shared<Connection>();
   connection->client = std::make_unique<Client>(directory_, *transport, parts_.clock, parts_.log);
   connection->transport = std::move(transport);
-  Client& client = *connection->client;
+  Client client(*connection->client, pace);
 
   std::optional<Account> account = storage_->account(directory_);
+  if (account && account->deactivated) refuseDeactivated(*account);
+  if (account && !account->nextKey.empty()) settleRollover(*connection->transport, *account, pace, stop);
   const bool keyIsNew = !account;
   if (!account) {
     // On disk before the CA hears of it, so that a crash cannot lose the key of an account that exists.
@@ -167,7 +312,7 @@ ProviderCare::ConnectionRef ProviderCare::connect(const Provider& provider, std:
 
   const Json meta = client.directory(stop).meta;
   noteMeta(meta);
-  if (meta["externalAccountRequired"].boolean()) {
+  if (meta["externalAccountRequired"].boolean() && !provider.externalAccount && keyIsNew) {
     throw Error(makeProblem("urn:ietf:params:acme:error:externalAccountRequired",
                             "the directory says that new accounts must be bound to an external one"));
   }
@@ -205,6 +350,12 @@ std::string ProviderCare::registered(Client& client, const Provider& provider, b
       if (error.problem.shortType() != "accountDoesNotExist") throw;
     }
   }
+  if (const Time now = parts_.clock.now(), out = ledger_->earliestAccount(now); out > now) {
+    throw Error(makeProblem("urn:ietf:params:acme:error:rateLimited",
+                            "this CA lets no more accounts be made before " + rfc3339(out)),
+                out);
+  }
+  ledger_->record({LedgerEntry::Kind::Account, parts_.clock.now(), {}, OrderKind::First}, parts_.clock.now());
   return client.newAccount(provider.contact, false, provider.externalAccount, stop);
 }
 
@@ -244,6 +395,7 @@ ProviderStatus ProviderCare::status() const {
   status.account = accountUrl_;
   status.state = state_;
   status.lastError = lastError_;
+  status.ledger = ledger_->left(parts_.clock.now());
   return status;
 }
 

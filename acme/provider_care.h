@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,11 +15,32 @@
 #include <vector>
 
 #include "acme/client.h"
+#include "acme/ledger_file.h"
 #include "acme/manager.h"
 #include "acme/solver.h"
 #include "acme/storage.h"
 
 namespace postern::acme {
+
+// What one attempt is to get.
+struct OrderTask {
+  CertificateFolder& folder;
+  std::vector<std::string> names;  // the first is primary
+  tls::KeyType keyType;
+  tls::CertifiedKeyRef predecessor;  // null: none. Its key is used again where the provider says so
+  bool newKey = false;               // ... but not this time
+  std::string replaces;              // certificate ID for newOrder
+  OrderKind kind = OrderKind::First;
+  bool passesLimits = false;  // goes out whatever the ledger says
+  int failedValidations = 0;
+  Pace& pace;
+};
+
+// The directory's limits do not let an order out yet; nothing was sent.
+struct Delayed : std::runtime_error {
+  explicit Delayed(Time when) : std::runtime_error("delayed by the CA's limits"), until(when) {}
+  Time until;
+};
 
 class ProviderCare {
  public:
@@ -36,9 +58,30 @@ class ProviderCare {
   const std::string& directory() const { return directory_; }
 
   // One order (or the rest of one that a crash interrupted), by one type of challenge: the preferred one, after
-  // `failedValidations` the next. Returns a verified certificate that is stored in `folder`. Throws Error or Stopped.
-  tls::CertifiedKeyRef obtain(CertificateFolder& folder, const std::vector<std::string>& names, int failedValidations,
-                              std::stop_token stop);
+  // `failedValidations` the next. Returns a verified certificate that is stored in the task's folder. Throws Error,
+  // Stopped or Delayed.
+  tls::CertifiedKeyRef obtain(const OrderTask& task, std::stop_token stop);
+  // The same, but the certificate is thrown away: to see that names validate before another CA counts a failure.
+  void prove(const OrderTask& task, std::stop_token stop);
+  // The type of challenge of that attempt. Throws Error postern:challenge when none fits the names.
+  ChallengeType challengeFor(const std::vector<std::string>& names, int failedValidations) const;
+  // RFC 9773; nothing when this CA does not do that.
+  std::optional<RenewalInfo> renewalInfo(const tls::CertifiedKey& certificate, const std::optional<RenewalInfo>& before,
+                                         double chance, Pace& pace, std::stop_token stop);
+  // Has the account made, or found: for a fallback, before it is needed. Throws Error or Stopped.
+  void makeReady(Pace& pace, std::stop_token stop) { ready(pace, stop); }
+
+  // --- provider_account.cc: what an administrator asks for. Block on the network; throw Error and Stopped. Of the
+  // answers the provider's name is the caller's to fill in.
+  AccountAnswer account(std::stop_token stop);
+  AccountAnswer rolloverAccount(std::stop_token stop);
+  AccountAnswer deactivateAccount(std::stop_token stop);
+  // By the account, or where that cannot by the certificate's own key.
+  void revoke(const tls::CertifiedKey& certificate, int reason, std::stop_token stop);
+
+  LedgerFile& ledger() const { return *ledger_; }
+  int ordersAtOnce() const;
+  Duration longestWait() const;  // of an attempt, beside the CA's: DNS propagation
 
   // What an order's end says about the provider. A name that could not be validated says that it works.
   void succeeded();
@@ -58,22 +101,35 @@ class ProviderCare {
 
   // The connection with an account, made by one order while the others wait. `refused`: the one whose account the CA
   // does not know any more.
-  ConnectionRef ready(std::stop_token stop, const ConnectionRef& refused = nullptr);
+  ConnectionRef ready(Pace& pace, std::stop_token stop, const ConnectionRef& refused = nullptr);
   ConnectionRef connect(const Provider& provider, std::shared_ptr<Transport> transport, const std::string& refusedUrl,
-                        std::stop_token stop);
+                        Pace& pace, std::stop_token stop);
+  tls::CertifiedKeyRef issued(const OrderTask& task, Journal& journal, std::stop_token stop);
+  void noteFailure(const OrderTask& task, const Error& error);
+  std::shared_ptr<Solver> solverFor(ChallengeType type);
   void updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop);
   std::string registered(Client& client, const Provider& provider, bool keyIsNew, std::stop_token stop);
   void noteMeta(const Json& meta);
-  Solver& solverFor(const Provider& provider, int failedValidations);
+  // provider_account.cc
+  [[noreturn]] void refuseDeactivated(const Account& account) const;
+  Account usableAccount() const;
+  // Whether the CA knows the account's next key; then that is the account's key from now on.
+  bool settleRollover(Transport& transport, Account& account, Pace& pace, std::stop_token stop);
+  bool isLockedOut(Client& client, std::stop_token stop) const;
+  std::shared_ptr<Transport> transportNow();
+  void dropConnection();  // the next order makes one anew
 
   const std::string directory_;
   const std::shared_ptr<Storage> storage_;
   const Manager::Parts parts_;
-  std::vector<std::unique_ptr<Solver>> solvers_;
+  const std::shared_ptr<LedgerFile> ledger_;
+  std::mutex ordering_;  // what the ledger lets out and what it records are one step
+
+  std::mutex administering_;  // one change of the account at a time
 
   mutable std::mutex mutex_;  // guards what follows; never held during a request
   Provider provider_;
-  unsigned long trust_ = 0;  // changes with ca-file
+  unsigned long trust_ = 0;  // changes with ca-file and with the account: what is being made then is not kept
   std::shared_ptr<Transport> transport_;
   ConnectionRef connection_;
   std::string accountUrl_;
@@ -81,6 +137,7 @@ class ProviderCare {
   bool making_ = false;
   unsigned long turn_ = 0;        // of making the connection
   std::optional<Error> notMade_;  // why the last turn failed
+  std::map<ChallengeType, std::shared_ptr<Solver>> solvers_;
   ProviderStatus::State state_ = ProviderStatus::State::Unknown;
   std::optional<LastError> lastError_;
 };

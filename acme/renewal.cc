@@ -67,7 +67,7 @@ Duration waitAfter(const Problem& problem, int failures) {
 }  // namespace
 
 Renewal renewalTime(const CertificateFacts& facts, std::optional<std::chrono::seconds> renewBefore,
-                    std::optional<Time> lastIssued) {
+                    std::optional<Time> ariPick, std::optional<Time> lastIssued, std::optional<Time> lastAriOrder) {
   const Duration lifetime = lifetimeOf(facts);
   Duration before = shareLeft(lifetime);
   RenewReason reason = RenewReason::Lifetime;
@@ -84,6 +84,11 @@ Renewal renewalTime(const CertificateFacts& facts, std::optional<std::chrono::se
     const Duration left = facts.notAfter - *lastIssued;
     const Duration floor = left > Duration(0) ? left / 3 : std::min<Duration>(lifetime / 3, 1h);
     expiry = std::max(expiry, *lastIssued + std::max<Duration>(floor, 1s));
+  }
+  if (ariPick) {
+    // However often the window moves: never twice within six hours for this reason alone.
+    const Time pick = lastAriOrder ? std::max(*ariPick, *lastAriOrder + 6h) : *ariPick;
+    if (pick < at && pick < expiry) return {pick, RenewReason::Ari};
   }
   if (expiry < at) return {expiry, RenewReason::Expiry};
   return {at, reason};

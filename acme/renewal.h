@@ -23,8 +23,10 @@ struct Renewal {
 };
 
 // When a certificate is to be renewed: the earliest of the applicable rules, each with its floor after the last issue.
+// `ariPick`: inside the CA's window for this certificate. `lastAriOrder`: when ARI alone last ordered these names.
 Renewal renewalTime(const CertificateFacts& facts, std::optional<std::chrono::seconds> renewBefore,
-                    std::optional<Time> lastIssued);
+                    std::optional<Time> ariPick, std::optional<Time> lastIssued,
+                    std::optional<Time> lastAriOrder = std::nullopt);
 
 // By how much `renewBefore` is cut for this lifetime; zero when it is not.
 Duration renewBeforeCut(const CertificateFacts& facts, std::optional<std::chrono::seconds> renewBefore);

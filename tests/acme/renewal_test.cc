@@ -50,28 +50,28 @@ TEST(RenewalTime, IsTheEarliestRuleThatApplies) {
   for (const auto& row : rows) {
     std::optional<Time> issued;
     if (row.issuedAfter) issued = start + *row.issuedAfter;
-    const Renewal renewal = renewalTime(lasting(row.lifetime), row.renewBefore, issued);
+    const Renewal renewal = renewalTime(lasting(row.lifetime), row.renewBefore, {}, issued);
     EXPECT_EQ(rfc3339(renewal.at), rfc3339(start + row.at)) << inWords(row.lifetime);
     EXPECT_EQ(nameOf(renewal.reason), nameOf(row.reason)) << inWords(row.lifetime);
   }
 }
 
 TEST(RenewalTime, IsNowForAnExpiredCertificate) {
-  EXPECT_LT(renewalTime(lasting(90 * day), {}, start).at, start + 90 * day);
-  EXPECT_LT(renewalTime(lasting(90 * day), {}, start + 89 * day).at, start + 90 * day);
+  EXPECT_LT(renewalTime(lasting(90 * day), {}, {}, start).at, start + 90 * day);
+  EXPECT_LT(renewalTime(lasting(90 * day), {}, {}, start + 89 * day).at, start + 90 * day);
 }
 
 TEST(RenewalTime, DoesNotLoopOverACertificateThatComesNearlyExpired) {
   // Backdated by 89 days: each order gives the same, so each third of what is left orders once.
   const Time issued = start + 90 * day - 3h;
-  EXPECT_EQ(renewalTime(lasting(90 * day), {}, issued).at, issued + 1h);
+  EXPECT_EQ(renewalTime(lasting(90 * day), {}, {}, issued).at, issued + 1h);
 }
 
 TEST(RenewalTime, DoesNotLoopOverACertificateThatWasExpiredWhenItCame) {
   const Time issued = start + 100 * day;
-  EXPECT_GE(renewalTime(lasting(90 * day), {}, issued).at, issued + 1h);
-  EXPECT_GE(renewalTime(lasting(60s), {}, issued).at, issued + 1s);
-  EXPECT_GE(renewalTime({start, start - 1h}, {}, issued).at, issued + 1s);
+  EXPECT_GE(renewalTime(lasting(90 * day), {}, {}, issued).at, issued + 1h);
+  EXPECT_GE(renewalTime(lasting(60s), {}, {}, issued).at, issued + 1s);
+  EXPECT_GE(renewalTime({start, start - 1h}, {}, {}, issued).at, issued + 1s);
 }
 
 TEST(RenewalTime, OfAYearOfRenewalsOrdersOncePerShareOfTheLifetime) {
@@ -86,7 +86,7 @@ TEST(RenewalTime, OfAYearOfRenewalsOrdersOncePerShareOfTheLifetime) {
       ++orders;
       // The CA backdates by an hour, as Let's Encrypt does.
       const CertificateFacts facts{now - 1h, now - 1h + row.lifetime};
-      const Renewal next = renewalTime(facts, 80 * day, now);
+      const Renewal next = renewalTime(facts, 80 * day, {}, now);
       ASSERT_GT(next.at, now);
       ASSERT_LT(next.at, facts.notAfter);
       now = next.at;

@@ -1,0 +1,294 @@
+// What a thread of the manager's does for one certificate. Everything that fails becomes a value here.
+#include <algorithm>
+#include <utility>
+
+#include "acme/manager_impl.h"
+#include "base/text.h"
+
+namespace postern::acme {
+namespace {
+
+bool pendingIn(const CertificateFolder& folder) {
+  try {
+    return folder.pendingOrder().has_value();
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+void Manager::Impl::order(ManagedCertificate& managed, CertificateCare::Attempt attempt,
+                          std::stop_token stop) noexcept {
+  ProviderCare& provider = managed.providerOf(attempt.route);
+  CertificateFolder& folder = managed.folderOf(attempt.route);
+  try {
+    AttemptHistory history;
+    std::vector<std::string> names;
+    std::string name;
+    std::shared_ptr<ProviderCare> staging;
+    tls::CertifiedKeyRef predecessor;
+    {
+      std::lock_guard lock(mutex_);
+      history = managed.care->routes()[attempt.route].history;
+      names = managed.names;
+      name = managed.routes[attempt.route].name;
+      if (attempt.provedFirst) staging = managed.routes[attempt.route].staging;
+      predecessor = managed.certificate;
+      managed.pace.bound(managed.care->failures() > 0, static_cast<int>(names.size()));
+    }
+    tls::CertifiedKeyRef certificate;
+    std::optional<Error> failure;
+    std::optional<Time> delayed;
+    bool stopped = false;
+    try {
+      // Both before anything is spent: what cannot be kept is not ordered.
+      provider.storage().probeWritable();
+      folder.saveHistory(history);
+      parts_.log.info("acme.order.begun", {{"names", joined(names)},
+                                           {"provider", name},
+                                           {"directory", provider.directory()},
+                                           {"key-type", tls::nameOf(managed.keyType)}});
+      OrderTask task{folder,           names,        managed.keyType,      predecessor,         history.newKey,
+                     attempt.replaces, attempt.kind, attempt.passesLimits, history.validations, managed.pace};
+      if (staging) {
+        const auto aside =
+            staging->storage().certificate(staging->directory(), names, std::string(tls::nameOf(managed.keyType)));
+        OrderTask proof{*aside,           names, managed.keyType,     nullptr,     true, "",
+                        OrderKind::First, true,  history.validations, managed.pace};
+        staging->prove(proof, stop);
+        parts_.log.info("acme.order.proved", {{"names", joined(names)}, {"directory", staging->directory()}});
+      }
+      certificate = provider.obtain(task, stop);
+    } catch (const Error& error) {
+      failure = error;
+    } catch (const Delayed& error) {
+      delayed = error.until;
+    } catch (const Stopped&) {
+      stopped = stop.stop_requested();
+      if (!stopped) failure = Error(makeProblem("postern:internal", "the order was stopped by nobody"));
+    } catch (const std::exception& error) {
+      failure = Error(makeProblem("postern:internal", error.what()));
+    }
+    if (stopped) {
+      std::lock_guard lock(mutex_);
+      if (managed.work->deadlinePassed) {
+        stopped = false;
+        failure = Error(makeProblem("postern:timeout", "the order was not done in time"));
+      }
+    }
+    if (certificate) {
+      succeed(managed, std::move(certificate), attempt.route);
+    } else if (delayed) {
+      std::lock_guard lock(mutex_);
+      managed.care->givenBack(attempt, parts_.clock.now());
+    } else if (stopped) {
+      endStopped(managed, attempt.route);
+    } else {
+      fail(managed, attempt.route, *failure);
+    }
+  } catch (const std::exception& error) {
+    // Memory, in the middle of saying how it went. The next attempt finds what is on disk.
+    parts_.log.error("acme.order.failed", {{"error", error.what()}});
+  }
+  ended(managed);
+}
+
+void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef certificate, std::size_t route) {
+  std::vector<CareSection> sections;
+  std::vector<std::string> names;
+  std::vector<Provider> exporting;
+  std::vector<CertificateStatus> statuses;
+  std::optional<Renewal> next;
+  int failures = 0;
+  {
+    std::lock_guard publishing(publishing_);
+    std::map<tls::CertificateId, tls::CertifiedKeyRef> published;
+    {
+      std::lock_guard lock(mutex_);
+      failures = managed.care->failures();
+      const Time now = parts_.clock.now();
+      managed.certificate = certificate;
+      managed.expirySaid = managed.lateSaid = false;
+      managed.failureSaid.clear();
+      managed.care->succeeded(ManagedCertificate::heldBy(*certificate, route), now);
+      managed.pace.bound(false, 1);
+      sections = managed.sections;  // none: nobody wants it any more; it stays on disk
+      names = managed.names;
+      next = managed.care->renewal(now);
+      statuses = statusesOf(managed, now);
+      warnOfCuts(sections, *certificate);
+      for (const auto& section : sections) {
+        if (const Section* found = sectionNamed(section.provider)) exporting.push_back(found->provider);
+      }
+    }
+    for (const auto& section : sections) published.emplace(section.id, certificate);
+    if (!published.empty()) parts_.store.publish(published);
+  }
+  saveHistories(managed);
+  managed.providerOf(route).succeeded();
+  const std::string keyType(tls::nameOf(managed.keyType));
+  for (const auto& provider : exporting) exporter_.write(provider, names, keyType, *certificate);
+  std::vector<std::string> wantedBy;
+  for (const auto& section : sections) wantedBy.push_back(section.provider);
+  parts_.log.info("acme.order.valid", {{"names", joined(names)},
+                                       {"provider", joined(wantedBy)},
+                                       {"issued-by", managed.providerOf(route).directory()},
+                                       {"key-type", keyType},
+                                       {"serial", certificate->serial()},
+                                       {"not_after", rfc3339(certificate->notAfter())},
+                                       {"renewal", next ? rfc3339(next->at) : ""},
+                                       {"failures-before", failures}});
+  tell(Event::Kind::Renewed, statuses);
+}
+
+void Manager::Impl::fail(ManagedCertificate& managed, std::size_t route, const Error& error) {
+  const Problem& problem = error.problem;
+  // An order that the journal still holds goes on with the next attempt.
+  const bool resumable = pendingIn(managed.folderOf(route));
+  ProviderCare& provider = managed.providerOf(route);
+  AttemptHistory history;
+  std::vector<std::string> names;
+  std::vector<CertificateStatus> statuses;
+  std::string name;
+  Time now, next;
+  bool known = false, news = false;
+  {
+    std::lock_guard lock(mutex_);
+    now = parts_.clock.now();
+    names = managed.names;
+    name = managed.routes[route].name;
+    const AttemptHistory before = managed.care->routes()[route].history;
+    known = before.lastError && before.lastError->type == problem.type && classOf(problem) == FailureClass::Storage;
+    managed.care->failed(problem, error.retryAfter, resumable, now, chance());
+    history = managed.care->routes()[route].history;
+    next = managed.care->next(now, managed.limits(now)).at;
+    news = std::exchange(managed.failureSaid, problem.type) != problem.type;
+    if (news) statuses = statusesOf(managed, now);
+  }
+  save(managed.folderOf(route), history);
+  provider.failed(problem, now);
+  std::optional<ChallengeType> challenge;
+  try {
+    challenge = provider.challengeFor(names, std::max(history.validations - 1, 0));
+  } catch (const Error&) {
+  }
+  // A full disk is looked at every minute, and is said once.
+  parts_.log.write(known ? LogLevel::Debug : LogLevel::Warn, "acme.order.failed",
+                   {{"names", joined(names)},
+                    {"provider", name},
+                    {"type", problem.shortType()},
+                    {"detail", problem.detail},
+                    {"name", problem.name},
+                    {"failures", history.failures},
+                    {"next", rfc3339(next)},
+                    {"in", inWords(std::max<Duration>(next - now, Duration(0)))},
+                    {"remedy", remedyFor(problem)}});
+  tell(Event::Kind::Failing, statuses);
+}
+
+void Manager::Impl::endStopped(ManagedCertificate& managed, std::size_t route) {
+  const bool resumable = pendingIn(managed.folderOf(route));
+  std::vector<std::string> names;
+  {
+    std::lock_guard lock(mutex_);
+    managed.care->stopped(resumable, parts_.clock.now());
+    names = managed.names;
+  }
+  parts_.log.info("acme.order.stopped", {{"names", joined(names)}, {"resumable", resumable ? "yes" : "no"}});
+}
+
+void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token stop) noexcept {
+  try {
+    tls::CertifiedKeyRef certificate;
+    std::optional<RenewalInfo> before;
+    std::size_t route = 0;
+    double draw = 0;
+    {
+      std::lock_guard lock(mutex_);
+      certificate = managed.certificate;
+      route = managed.care->held()->route;
+      before = managed.care->info();
+      draw = chance();
+    }
+    const Time now = parts_.clock.now();
+    const std::string id = renewalCertificateId(*certificate);
+    if (before && before->certificateId != id) before.reset();
+    std::optional<RenewalInfo> told;
+    try {
+      told = managed.providerOf(route).renewalInfo(*certificate, before, draw, managed.pace, stop);
+      if (!told) {
+        // This CA does not do that. Its directory is looked at again tomorrow.
+        told.emplace();
+        told->certificateId = id;
+        told->askAgain = now + std::chrono::hours(24);
+      }
+    } catch (const Error& error) {
+      parts_.log.info("acme.renewal-info.failed", {{"names", joined(certificate->names())},
+                                                   {"type", error.problem.shortType()},
+                                                   {"detail", error.problem.detail}});
+    } catch (const Stopped&) {
+    }
+    bool moved = false;
+    {
+      std::lock_guard lock(mutex_);
+      if (told) {
+        moved = told->pick && (!before || before->start != told->start || before->end != told->end);
+        managed.care->told(*told);
+      } else {
+        managed.care->notTold(parts_.clock.now());
+      }
+    }
+    if (told) {
+      try {
+        managed.folderOf(route).saveRenewalInfo(*told);
+      } catch (const Error& error) {
+        parts_.log.warn("acme.cache.unwritable",
+                        {{"path", managed.folderOf(route).path().string()}, {"error", error.problem.detail}});
+      }
+    }
+    if (moved) {
+      parts_.log.info("acme.renewal-info.window", {{"names", joined(certificate->names())},
+                                                   {"start", rfc3339(*told->start)},
+                                                   {"end", rfc3339(*told->end)},
+                                                   {"renewal", rfc3339(*told->pick)},
+                                                   {"explanation", told->explanationUrl}});
+    }
+  } catch (const std::exception& error) {
+    parts_.log.error("acme.renewal-info.failed", {{"error", error.what()}});
+  }
+  ended(managed);
+}
+
+void Manager::Impl::saveHistories(ManagedCertificate& managed) {
+  std::vector<AttemptHistory> histories;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& route : managed.care->routes()) histories.push_back(route.history);
+  }
+  for (std::size_t i = 0; i < histories.size(); ++i) {
+    // A route that was never tried has nothing to remember.
+    if (histories[i] != AttemptHistory{}) save(managed.folderOf(i), histories[i]);
+  }
+}
+
+void Manager::Impl::save(CertificateFolder& folder, const AttemptHistory& history) {
+  try {
+    folder.saveHistory(history);
+  } catch (const Error& error) {
+    parts_.log.warn("acme.cache.unwritable", {{"path", folder.path().string()}, {"error", error.problem.detail}});
+  }
+}
+
+std::vector<CertificateStatus> Manager::Impl::statusesOf(const ManagedCertificate& managed, Time now) const {
+  std::vector<CertificateStatus> statuses;
+  if (!parts_.events) return statuses;
+  for (const auto& section : managed.sections) statuses.push_back(managed.status(section, now));
+  return statuses;
+}
+
+void Manager::Impl::tell(Event::Kind kind, const std::vector<CertificateStatus>& certificates) {
+  for (const auto& certificate : certificates) parts_.events({kind, certificate});
+}
+
+}  // namespace postern::acme
