@@ -147,6 +147,7 @@ tls::CertifiedKeyRef CertificateFolder::load() const {
       continue;
     }
     pointTo(number);
+    prune();  // a crash may have left one too many
     try {
       if (pendingIsDone(number, found->key())) forgetPending();
     } catch (const SystemError&) {
