@@ -45,6 +45,10 @@ TEST_F(ManagerTest, ServesFromTheCacheAtOnceAndAsksTheCaForNothing) {
   run(wanting({mail, imap}));
   ASSERT_TRUE(manager->waitFor({id(mail), id(imap)}, {}));
   const std::string serial = served(mail)->serial();
+  // What the CA says of renewal is asked behind an order, and kept.
+  for (const auto& names : {mail, imap}) {
+    ASSERT_TRUE(eventually([&] { return fs::exists(folderOf(names) / "renewal-info.json"); }));
+  }
   restart();
   const int before = ca.total();
   manager->apply(wanting({mail, imap}));

@@ -1,11 +1,12 @@
 """Certificates from a real CA: first issuance, the cache, renewal under a session, names that fail, nonces, crashes."""
 
+import glob
 import os
 import ssl
 import unittest
 
 import support
-from support import acme_section
+from support import acme_section, wait_until
 
 
 def config(pebble, folder, listeners="", extra=""):
@@ -66,6 +67,8 @@ class CachedRestart(support.TestCase):
         server = self.server(config(pebble, self.folder))
         serial = server.await_certificate("imap.example.test")["serial"]
         server.await_certificate("mail.example.test")
+        # What the CA says of renewal is asked behind each order, and kept.
+        wait_until(lambda: len(glob.glob(f"{self.folder}/**/renewal-info.json", recursive=True)) == 2, "it was asked")
         self.assertEqual(server.stop(), 0)
         before = pebble.requests()
         server.start()

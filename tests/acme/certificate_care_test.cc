@@ -1,0 +1,253 @@
+#include "acme/certificate_care.h"
+
+#include <gtest/gtest.h>
+
+namespace postern::acme {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration day = 24h;
+const Time start{std::chrono::seconds(1'772'366'400)};
+
+Time unlimited(std::size_t, OrderKind) {
+  return Time::min();
+}
+
+Problem problem(const std::string& type, const std::string& name = "") {
+  Problem made = makeProblem("urn:ietf:params:acme:error:" + type, "", name);
+  made.status = 403;
+  return made;
+}
+Problem outage() {
+  return makeProblem("postern:connection", "refused");
+}
+
+CertificateCare::Route route(const std::string& name, bool staging = false) {
+  CertificateCare::Route made;
+  made.provider = name;
+  made.hasStaging = staging;
+  return made;
+}
+
+CertificateCare::Held heldFrom(Time issued, Duration lifetime = 90 * day, std::size_t by = 0) {
+  return {{issued, issued + lifetime}, "aki.serial", by};
+}
+
+CertificateCare careOf(std::vector<CertificateCare::Route> routes, std::optional<CertificateCare::Held> held = {},
+                       std::optional<RenewalInfo> info = {}) {
+  CertificateCare care(std::move(routes), std::move(held), std::move(info), start);
+  care.want({std::nullopt});
+  return care;
+}
+
+void failAt(CertificateCare& care, Time now, const Problem& why, std::optional<Time> retryAfter = {}) {
+  care.begin(care.next(now, unlimited), now);
+  care.failed(why, retryAfter, false, now, 0);
+}
+
+RenewalInfo window(Time from, Time to, Time pick) {
+  RenewalInfo info;
+  info.certificateId = "aki.serial";
+  info.start = from;
+  info.end = to;
+  info.pick = pick;
+  info.askAgain = from + 6h;
+  return info;
+}
+
+TEST(CertificateCare, OrdersAtOnceWhatItDoesNotHave) {
+  auto care = careOf({route("first")});
+  const auto attempt = care.next(start, unlimited);
+  EXPECT_EQ(attempt.at, start);
+  EXPECT_EQ(attempt.kind, OrderKind::First);
+  EXPECT_EQ(attempt.replaces, "");
+}
+
+TEST(CertificateCare, RenewsAtAThirdOfTheLifetimeAndNamesThePredecessor) {
+  auto care = careOf({route("first")}, heldFrom(start));
+  const auto attempt = care.next(start, unlimited);
+  EXPECT_EQ(attempt.at, start + 60 * day);
+  EXPECT_EQ(attempt.kind, OrderKind::Renewal);
+  EXPECT_EQ(attempt.replaces, "aki.serial");
+}
+
+TEST(CertificateCare, OrdersAtThePickInsideTheWindowOfItsOwnCertificate) {
+  const auto info = window(start + 10 * day, start + 12 * day, start + 11 * day);
+  auto care = careOf({route("first")}, heldFrom(start), info);
+  const auto attempt = care.next(start + 11 * day, unlimited);
+  EXPECT_EQ(attempt.at, start + 11 * day);
+  EXPECT_TRUE(attempt.byAri);
+  EXPECT_EQ(attempt.kind, OrderKind::Ari);
+  auto other = info;
+  other.certificateId = "another";
+  EXPECT_EQ(careOf({route("first")}, heldFrom(start), other).next(start + 11 * day, unlimited).at, start + 60 * day);
+}
+
+TEST(CertificateCare, CountsAsARenewalBehindTheEndOfTheWindow) {
+  auto care = careOf({route("first")}, heldFrom(start), window(start + 1h, start + 2h, start + 90min));
+  EXPECT_EQ(care.next(start + 3h, unlimited).kind, OrderKind::Renewal);
+}
+
+TEST(CertificateCare, OrdersOnceInSixHoursHoweverOftenTheWindowSaysNow) {
+  auto care = careOf({route("first")}, heldFrom(start - day));
+  Time now = start;
+  care.told(window(now - 2h, now - 1h, now - 1h));
+  int orders = 0;
+  for (; now < start + day; now += 10min) {
+    const auto attempt = care.next(now, unlimited);
+    if (attempt.at > now) continue;
+    ++orders;
+    care.begin(attempt, now);
+    care.succeeded(heldFrom(now), now);
+    care.told(window(now - 2h, now - 1h, now - 1h));
+  }
+  EXPECT_LE(orders, 5);
+  EXPECT_GE(orders, 4);
+}
+
+TEST(CertificateCare, AsksAboutANewCertificateAtOnceAndThenWhenTold) {
+  auto care = careOf({route("first")}, heldFrom(start));
+  EXPECT_EQ(care.askAt(), start);
+  auto info = window(start + 10 * day, start + 12 * day, start + 11 * day);
+  info.askAgain = start + 6h;
+  care.told(info);
+  EXPECT_EQ(care.askAt(), start + 6h);
+}
+
+TEST(CertificateCare, AsksLessOftenWhileTheCaDoesNotAnswerAndKeepsWhatItSaid) {
+  const auto info = window(start + 10 * day, start + 12 * day, start + 11 * day);
+  auto care = careOf({route("first")}, heldFrom(start), info);
+  care.notTold(start);
+  EXPECT_EQ(care.askAt(), start + 5min);
+  care.notTold(start + 5min);
+  EXPECT_EQ(care.askAt(), start + 15min);
+  for (int i = 0; i < 20; ++i) care.notTold(start);
+  EXPECT_EQ(care.askAt(), start + 6h);
+  EXPECT_EQ(care.renewal(start)->at, start + 11 * day);
+}
+
+TEST(CertificateCare, WaitsForTheLimitsWithAFirstOrder) {
+  auto care = careOf({route("first")});
+  const auto attempt = care.next(start, [](std::size_t, OrderKind) { return start + 5h; });
+  EXPECT_EQ(attempt.at, start + 5h);
+  EXPECT_FALSE(attempt.passesLimits);
+}
+
+TEST(CertificateCare, PassesTheLimitsWithARenewalThatWouldComeTooLate) {
+  auto care = careOf({route("first")}, heldFrom(start - 80 * day));
+  const auto early = care.next(start, [](std::size_t, OrderKind) { return start + 9 * day; });
+  EXPECT_EQ(early.at, start + 9 * day);
+  const auto late = care.next(start, [](std::size_t, OrderKind) { return start + 11 * day; });
+  EXPECT_LE(late.at, start);
+  EXPECT_TRUE(late.passesLimits);
+}
+
+TEST(CertificateCare, NeverPassesTheLimitsBecauseSomebodyForcesIt) {
+  auto care = careOf({route("first")}, heldFrom(start));
+  care.orderNow(start, true);
+  const auto attempt = care.next(start, [](std::size_t, OrderKind) { return start + 200 * day; });
+  EXPECT_EQ(attempt.at, start + 200 * day);
+  EXPECT_TRUE(attempt.forced);
+}
+
+TEST(CertificateCare, TurnsToTheFallbackWhenThereIsNoCertificateAndTheFirstFailsTwice) {
+  auto care = careOf({route("first"), route("second")});
+  failAt(care, start, outage());
+  EXPECT_EQ(care.next(start, unlimited).route, 0U);
+  failAt(care, start + 10s, outage());
+  const auto attempt = care.next(start + 10s, unlimited);
+  EXPECT_EQ(attempt.route, 1U);
+  EXPECT_LE(attempt.at, start + 10s);
+}
+
+TEST(CertificateCare, TurnsToTheFallbackAtOnceWhenTheFirstRefusesOrIsLimited) {
+  for (const char* type : {"rateLimited", "rejectedIdentifier"}) {
+    auto care = careOf({route("first"), route("second")});
+    failAt(care, start, problem(type), start + 5h);
+    EXPECT_EQ(care.next(start, unlimited).route, 1U) << type;
+  }
+  auto limited = careOf({route("first"), route("second")});
+  const auto attempt = limited.next(start, [](std::size_t way, OrderKind) { return way == 0 ? start + 5h : start; });
+  EXPECT_EQ(attempt.route, 1U);
+}
+
+TEST(CertificateCare, StaysWithTheFirstWhileTheCertificateLivesLongEnough) {
+  auto care = careOf({route("first"), route("second")}, heldFrom(start - 60 * day));
+  failAt(care, start, problem("rejectedIdentifier"));
+  failAt(care, start + 2 * day, problem("rejectedIdentifier"));
+  EXPECT_EQ(care.next(start + 2 * day, unlimited).route, 0U);
+  // Half of the thirty days is left at start + 15 days.
+  failAt(care, start + 14 * day, problem("rejectedIdentifier"));
+  failAt(care, start + 15 * day + 1h, problem("rejectedIdentifier"));
+  EXPECT_EQ(care.next(start + 15 * day + 1h, unlimited).route, 1U);
+}
+
+TEST(CertificateCare, GoesBackToTheFirstAtTheNextRenewal) {
+  auto care = careOf({route("first"), route("second")});
+  failAt(care, start, problem("rejectedIdentifier"));
+  care.begin(care.next(start, unlimited), start);
+  ASSERT_EQ(care.underWay()->route, 1U);
+  care.succeeded(heldFrom(start, 90 * day, 1), start);
+  EXPECT_EQ(care.failures(), 0);
+  const auto attempt = care.next(start + 60 * day, unlimited);
+  EXPECT_EQ(attempt.route, 0U);
+  EXPECT_EQ(attempt.at, start + 60 * day);
+  EXPECT_EQ(attempt.replaces, "");  // it is not this CA's certificate
+}
+
+TEST(CertificateCare, ProvesAtStagingWhatFailedInProductionButNotOutagesAndLimits) {
+  const auto provedAfter = [](const Problem& why) {
+    auto care = careOf({route("first", true)});
+    EXPECT_FALSE(care.next(start, unlimited).provedFirst);
+    failAt(care, start, why);
+    return care.next(start + 30 * day, unlimited).provedFirst;
+  };
+  EXPECT_TRUE(provedAfter(problem("dns", "mail.example.org")));
+  EXPECT_TRUE(provedAfter(problem("rejectedIdentifier", "mail.example.org")));
+  EXPECT_FALSE(provedAfter(outage()));
+  EXPECT_FALSE(provedAfter(problem("rateLimited")));
+}
+
+TEST(CertificateCare, TriesAgainAtOnceWhenTheConfigurationHasChanged) {
+  auto care = careOf({route("first")});
+  care.configure(0, "before", false);
+  failAt(care, start, problem("rejectedIdentifier", "mail.example.org"));
+  EXPECT_GT(care.next(start + 1h, unlimited).at, start + 20h);
+  care.configure(0, "before", false);
+  EXPECT_GT(care.next(start + 1h, unlimited).at, start + 20h);
+  care.configure(0, "after", false);
+  EXPECT_LE(care.next(start + 1h, unlimited).at, start + 1h);
+}
+
+TEST(CertificateCare, ForgetsItsBackOffForAnAdministratorButNotWhatTheCaTold) {
+  auto care = careOf({route("first")});
+  failAt(care, start, problem("rejectedIdentifier", "mail.example.org"));
+  care.orderNow(start + 1min, false);
+  EXPECT_LE(care.next(start + 1min, unlimited).at, start + 1min);
+  failAt(care, start + 1min, problem("rateLimited"), start + 5h);
+  care.orderNow(start + 2min, false);
+  EXPECT_GE(care.next(start + 2min, unlimited).at, start + 5h);
+}
+
+TEST(CertificateCare, IsLateWhenHalfOfTheTimeForRenewalIsGone) {
+  EXPECT_EQ(careOf({route("first")}, heldFrom(start)).lateFrom(), start + 75 * day);
+  EXPECT_EQ(careOf({route("first")}, heldFrom(start, 6 * day)).lateFrom(), start + 4 * day + 12h);
+}
+
+TEST(CertificateCare, HeedsNoBackOffFromAClockThatWasWrong) {
+  auto waiting = route("first");
+  waiting.history.failures = 1;
+  waiting.history.notBefore = start + 400 * day;
+  EXPECT_EQ(careOf({waiting}).next(start, unlimited).at, start);
+}
+
+TEST(CertificateCare, ResumesAnOrderWithoutAskingTheLimits) {
+  auto begun = route("first");
+  begun.resumable = true;
+  const auto attempt = careOf({begun}, heldFrom(start)).next(start, [](std::size_t, OrderKind) { return start + day; });
+  EXPECT_EQ(attempt.at, start);
+}
+
+}  // namespace
+}  // namespace postern::acme
