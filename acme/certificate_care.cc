@@ -71,12 +71,18 @@ std::optional<Renewal> CertificateCare::renewal(Time now) const {
 Time CertificateCare::dueAt(Time now) const {
   if (ordered_) return ordered_->at;
   if (resumeSince_) return *resumeSince_;
+  if (revoked()) return since_;
   const auto planned = renewal(now);
   return planned ? planned->at : since_;
 }
 
+// Then it is due until it has a successor, also after a failure and after a restart.
+bool CertificateCare::revoked() const {
+  return held_ && routes_[held_->route].history.newKey;
+}
+
 RenewReason CertificateCare::reasonNow(Time now) const {
-  if (ordered_ ? ordered_->forced : attempt_ && attempt_->forced) return RenewReason::Forced;
+  if (revoked() || (ordered_ ? ordered_->forced : attempt_ && attempt_->forced)) return RenewReason::Forced;
   const auto planned = renewal(now);
   return planned ? planned->reason : RenewReason::Lifetime;
 }

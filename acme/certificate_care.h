@@ -79,7 +79,7 @@ class CertificateCare {
   // An administrator asks: the back-off is forgotten, and the next attempt is due now.
   void orderNow(Time now, bool forced);
   void forgetOrderNow() { ordered_.reset(); }
-  void wantNewKey();  // the one there is was revoked
+  void wantNewKey();  // the one there is was revoked: it is due until there is another
   void begin(const Attempt& attempt, Time now);
   void succeeded(Held held, Time now);
   // Returns the time of the next attempt, limits aside. `resumable`: the order under way goes on in it.
@@ -97,6 +97,7 @@ class CertificateCare {
     Time at;
     bool forced;
   };
+  bool revoked() const;  // the held one, by us
   std::optional<Time> ariPick() const;
   OrderKind kindFor(std::size_t route, Time now) const;
   Time heeded(std::size_t route, Time due, Time now) const;  // `due` with the route's back-off

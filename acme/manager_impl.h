@@ -41,6 +41,10 @@ class Manager::Impl {
   RenewAnswer renew(const RenewRequest& request);
   bool waitFor(const std::vector<tls::CertificateId>& ids, std::stop_token stop);
   Status status() const;
+  // manager_account.cc
+  class Borrowed;
+  Borrowed borrow(const std::string& provider);
+  RevokeAnswer revoke(const std::string& name, const std::string& provider, int reason, std::stop_token stop);
 
  private:
   using StorageRef = std::shared_ptr<Storage>;
@@ -117,6 +121,16 @@ class Manager::Impl {
   void saveHistories(ManagedCertificate& managed);
   void tell(Event::Kind kind, const std::vector<CertificateStatus>& certificates);
   std::vector<CertificateStatus> statusesOf(const ManagedCertificate& managed, Time now) const;  // under the lock
+
+  // --- manager_account.cc: the rest of the life cycle
+  struct Revocable {
+    ManagedRef managed;
+    std::shared_ptr<ProviderCare> provider;  // that issued it
+    tls::CertifiedKeyRef certificate;
+    tls::CertificateId id;
+  };
+  std::vector<Revocable> revocable(const std::string& name, const std::string& provider) const;
+  void replace(ManagedCertificate& managed, const tls::CertifiedKey& revoked, std::stop_token stop);
 
   const Parts parts_;
   Exporter exporter_{parts_.log};
