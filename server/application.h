@@ -75,6 +75,8 @@ class Application {
   Json control(const Json& request, Rights rights, std::stop_token stop);
   Json controlReload(std::stop_token stop);
   Json controlRenew(const Json& request, Rights rights, std::stop_token stop);
+  Json controlRevoke(const Json& request, Rights rights, std::stop_token stop);
+  Json controlAccount(const Json& request, Rights rights, std::stop_token stop);
   View view() const;
 
   const std::string configFile_;

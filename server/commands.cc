@@ -12,7 +12,8 @@
 #include "base/text.h"
 #include "server/application.h"
 #include "server/check.h"
-#include "server/control_socket.h"
+#include "server/commands_ask.h"
+#include "server/commands_life.h"
 #include "server/load_all.h"
 #include "server/passwd.h"
 #include "server/signals.h"
@@ -22,34 +23,6 @@
 namespace postern::server {
 
 namespace {
-
-// How a command finds the running server.
-struct ServerPlace {
-  std::string socket, config;
-
-  void addTo(CLI::App& command) {
-    command.add_option("--socket", socket, "The server's control socket");
-    command.add_option("--config", config, "The server's configuration, to find its control socket");
-  }
-  std::string path() const {
-    if (!socket.empty()) return socket;
-    if (!config.empty()) {
-      const auto loaded = config::load(config);
-      if (!loaded.settings) throw std::runtime_error(loaded.diagnostics.text() + "give --socket PATH instead");
-      return loaded.settings->controlSocket;
-    }
-    const std::string runtime = config::ofThisProcess().runtimeDirectory;
-    return (runtime.empty() ? "/run/postern" : runtime) + "/control.sock";
-  }
-};
-
-// Sends the request; prints the reason and returns nothing when the server refused.
-std::optional<Json> ask(const ServerPlace& place, const Json& request) {
-  Json answer = askServer(place.path(), request);
-  if (answer["ok"].boolean()) return answer;
-  std::cerr << answer["error"].string("the server refused without a reason") << "\n";
-  return {};
-}
 
 int run(const std::string& config) {
   Signals signals;  // before any thread
@@ -153,6 +126,8 @@ int runCommand(int argc, char** argv) {
     if (renewal.names.empty() && !renewal.all) throw CLI::RequiredError("NAME or --all");
     chosen = [&] { return renew(place, renewal); };
   });
+
+  addLifeCycleCommands(app, chosen);
 
   auto* passwdApp = app.add_subcommand("passwd", "Read a password from the terminal or stdin, print its crypt(3) hash");
   passwdApp->callback([&] { chosen = [] { return passwd(); }; });

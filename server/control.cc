@@ -1,4 +1,4 @@
-// The commands that come through the control socket (contract, section 5).
+// The commands that come through the control socket (contract, section 5); `revoke` and `account`: control_life.cc.
 #include <algorithm>
 #include <future>
 
@@ -20,7 +20,9 @@ Json Application::control(const Json& request, Rights rights, std::stop_token st
   if (command == "status") return Json::Object{{"ok", true}, {"status", statusJson(view())}};
   if (command == "reload") return controlReload(stop);
   if (command == "renew") return controlRenew(request, rights, stop);
-  return refusal("unknown command \"" + command + "\"; there are status, reload and renew");
+  if (command == "revoke") return controlRevoke(request, rights, stop);
+  if (command == "account") return controlAccount(request, rights, stop);
+  return refusal("unknown command \"" + command + "\"; there are status, reload, renew, revoke and account");
 }
 
 Json Application::controlReload(std::stop_token stop) {

@@ -1,5 +1,5 @@
-// ControlSocket: the server's side of `postern status`, `reload` and `renew`: one JSON object a line each way
-// (contract, section 5).
+// ControlSocket: the server's side of `postern status`, `reload`, `renew`, `revoke` and `account`: one JSON object a
+// line each way (contract, section 5).
 //
 // Bound at the start, before rights are dropped; serve() starts its thread. Each client has a thread of its own, so a
 // `renew --wait` holds up nobody; at most 32 at a time.

@@ -76,6 +76,7 @@ std::vector<std::string> differences(const Settings& before, const Settings& aft
   note(!(before.shared == after.shared), "server.max-connections");
   note(before.shutdownTimeout != after.shutdownTimeout, "server.shutdown-timeout");
   note(!(before.log == after.log), "global.tracing");
+  note(before.eventsHook != after.eventsHook, "events.hook");
   return words;
 }
 
