@@ -95,6 +95,10 @@ Storage::~Storage() {
 
 void Storage::takeLock() {
   const fs::path file = cache_ / "lock";
+  std::error_code ignored;
+  if (const auto found = fs::symlink_status(file, ignored); fs::exists(found) && !fs::is_regular_file(found)) {
+    setAside(file, "it is not a file", log_);
+  }
   POSTERN_FAULT_POINT("create the lock");
   lock_ = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (lock_ < 0) {
