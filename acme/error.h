@@ -14,10 +14,10 @@ namespace postern::acme {
 
 // A problem document (RFC 7807, RFC 8555 section 6.7), or our own words for what has none.
 struct Problem {
-  std::string type;  // "urn:ietf:params:acme:error:..." as received; own ones: "postern:timeout", "postern:connection",
-                     // "postern:http", "postern:malformed", "postern:challenge" (none offered that we can answer),
-                     // "postern:certificate", "postern:storage", "postern:stopped", "postern:unsupported" (the CA has
-                     // no such resource)
+  std::string type;  // "urn:ietf:params:acme:error:..." as received; or "postern:" and one of our own: timeout,
+                     // connection, http, malformed, internal, stopped, challenge (none offered that we can answer), dns
+                     // (a record was not set or seen), certificate (unfit), account (none to order with), storage,
+                     // unsupported (the CA has no such resource)
   std::string detail;
   std::string name;  // the identifier concerned, where one is
   int status = 0;    // HTTP, 0 when there was no answer

@@ -118,8 +118,27 @@ TEST(Failures, AreClassedByWhoCanMendThem) {
   EXPECT_EQ(classOf(problem("caa", "a.test", 403)), FailureClass::Refused);
   EXPECT_EQ(classOf(problem("rejectedIdentifier", "a.test", 400)), FailureClass::Refused);
   EXPECT_EQ(classOf(problem("externalAccountRequired")), FailureClass::Refused);
+  EXPECT_EQ(classOf(problem("externalAccountRequired", "", 403)), FailureClass::Refused);
+  EXPECT_EQ(classOf(problem("invalidProfile", "", 400)), FailureClass::Refused);
+  EXPECT_EQ(classOf(problem("alreadyReplaced", "", 409)), FailureClass::Network);
+  EXPECT_EQ(classOf(problem("postern:challenge", "a.test")), FailureClass::Refused);
+  EXPECT_EQ(classOf(problem("postern:account")), FailureClass::Refused);
+  EXPECT_EQ(classOf(problem("postern:dns", "a.test")), FailureClass::Dns);
+  EXPECT_EQ(classOf(problem("postern:certificate", "a.test")), FailureClass::Validation);
   EXPECT_EQ(classOf(problem("postern:storage")), FailureClass::Storage);
   EXPECT_EQ(classOf(problem("somethingOfTheFuture")), FailureClass::Validation);
+}
+
+TEST(Failures, OfSeveralNamesAreClassedByTheOneThatWaitsLongest) {
+  const auto of = [](const std::vector<Problem>& parts) {
+    Problem whole = problem("compound", "", 403);
+    whole.subproblems = parts;
+    return classOf(whole);
+  };
+  EXPECT_EQ(of({problem("dns", "a.test"), problem("caa", "b.test")}), FailureClass::Refused);
+  EXPECT_EQ(of({problem("dns", "a.test"), problem("connection", "b.test")}), FailureClass::Validation);
+  EXPECT_EQ(of({problem("caa", "a.test"), problem("rateLimited")}), FailureClass::RateLimit);
+  EXPECT_EQ(of({}), FailureClass::Validation);
 }
 
 TEST(BackOff, GrowsByTheClassOfTheFailure) {
@@ -130,6 +149,8 @@ TEST(BackOff, GrowsByTheClassOfTheFailure) {
   EXPECT_EQ(wait(problem("dns", "a.test"), 1), 5min);
   EXPECT_EQ(wait(problem("dns", "a.test"), 2), 10min);
   EXPECT_EQ(wait(problem("dns", "a.test"), 1000), 12h);
+  EXPECT_EQ(wait(problem("postern:dns", "a.test"), 1), 2min);
+  EXPECT_EQ(wait(problem("postern:dns", "a.test"), 1000), 1h);
   EXPECT_EQ(wait(problem("rejectedIdentifier", "a.test"), 1), 24h);
   EXPECT_EQ(wait(problem("rejectedIdentifier", "a.test"), 9), 24h);
   EXPECT_EQ(wait(problem("rateLimited"), 1), 1h);
@@ -173,11 +194,80 @@ TEST(BackOff, DoesNotOutwaitTheCertificateThatIsServed) {
   EXPECT_EQ(boundedByExpiry(start + 61 * day, lasting(90 * day), start + 60 * day), start + 61 * day);
 }
 
+TEST(BackOff, OrdersAtMostThreeTimesInTenMinutesAfterAnUnfitCertificate) {
+  std::vector<Time> orders{start};
+  for (int failures = 1; failures < 12; ++failures) {
+    Time next = nextAttempt(problem("postern:certificate", "a.test"), failures, {}, orders.back(), 0);
+    next = boundedByExpiry(next, lasting(90 * day), orders.back());
+    orders.push_back(next);
+  }
+  for (std::size_t i = 3; i < orders.size(); ++i) EXPECT_GT(orders[i] - orders[i - 3], 10min);
+}
+
+TEST(BackOff, TriesMoreOftenAsExpiryComesNearAndNeverBeyondIt) {
+  for (const Duration lifetime : {Duration(90 * day), Duration(6 * day), Duration(60s)}) {
+    const CertificateFacts facts = lasting(lifetime);
+    Time now = facts.notAfter - lifetime / 20;
+    int attempts = 0;
+    std::vector<Time> all;
+    while (now < facts.notAfter) {
+      all.push_back(now);
+      const Time next = boundedByExpiry(now + 12h, facts, now);
+      ASSERT_GT(next, now);
+      now = next;
+      ++attempts;
+    }
+    EXPECT_LE(attempts, 40);
+    EXPECT_GE(attempts, 1);
+    if (lifetime < day) continue;
+    EXPECT_GE(attempts, 10) << inWords(lifetime);
+    EXPECT_LE(facts.notAfter - all.back(), 15min);
+    for (std::size_t i = 5; i < all.size(); ++i) EXPECT_GE(all[i] - all[i - 5], 1h);
+  }
+  // An expired one is nothing to hurry for: the CA's limits hold for it as for a name that never had one.
+  EXPECT_EQ(boundedByExpiry(start + 90 * day + 12h, lasting(90 * day), start + 90 * day), start + 90 * day + 12h);
+}
+
 TEST(Remedies, NameTheNameAndWhatToDo) {
   EXPECT_NE(remedyFor(problem("dns", "a.test")).find("a.test"), std::string::npos);
   EXPECT_NE(remedyFor(problem("connection", "a.test")).find("port 443 of a.test"), std::string::npos);
   EXPECT_NE(remedyFor(problem("caa", "a.test")).find("CAA"), std::string::npos);
   EXPECT_EQ(remedyFor(problem("serverInternal")), "");
+  EXPECT_EQ(remedyFor(problem("rateLimited")), "");
+  EXPECT_EQ(remedyFor(problem("alreadyReplaced")), "");
+}
+
+TEST(Remedies, KnowTheTypeOfTheChallenge) {
+  struct Row {
+    const char* type;
+    ChallengeType tried;
+    const char* says;
+  };
+  for (const Row& row : std::vector<Row>{
+           {"connection", ChallengeType::TlsAlpn01, "port 443 of a.test"},
+           {"unauthorized", ChallengeType::TlsAlpn01, "TLS server or proxy"},
+           {"dns", ChallengeType::TlsAlpn01, "A or AAAA record"},
+           {"connection", ChallengeType::Http01, "port 80 of a.test"},
+           {"unauthorized", ChallengeType::Http01, "redirect"},
+           {"incorrectResponse", ChallengeType::Http01, "port 80 of a.test"},
+           {"tls", ChallengeType::Http01, "redirect"},
+           {"dns", ChallengeType::Http01, "A or AAAA record"},
+           {"dns", ChallengeType::Dns01, "_acme-challenge.a.test"},
+           {"unauthorized", ChallengeType::Dns01, "_acme-challenge.a.test"},
+           {"incorrectResponse", ChallengeType::Dns01, "_acme-challenge.a.test"},
+           {"postern:dns", ChallengeType::Dns01, "dns.server"},
+           {"postern:challenge", ChallengeType::Dns01, "challenge"},
+       }) {
+    const std::string remedy = remedyFor(problem(row.type, "a.test", 403), row.tried);
+    EXPECT_NE(remedy.find(row.says), std::string::npos) << row.type << ": " << remedy;
+  }
+}
+
+TEST(Remedies, SayHowAnAccountIsBound) {
+  EXPECT_NE(remedyFor(problem("externalAccountRequired")).find("eab.key-id"), std::string::npos);
+  EXPECT_NE(remedyFor(problem("unauthorized", "", 401)).find("eab.hmac-key"), std::string::npos);
+  EXPECT_NE(remedyFor(problem("invalidProfile")).find("profile"), std::string::npos);
+  EXPECT_NE(remedyFor(problem("badPublicKey")).find("key-type"), std::string::npos);
 }
 
 }  // namespace
