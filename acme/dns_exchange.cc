@@ -39,7 +39,8 @@ struct FreeAddresses {
 };
 
 bool isNoRoute(int error) {
-  return error == ENETUNREACH || error == EHOSTUNREACH || error == EAFNOSUPPORT || error == EADDRNOTAVAIL;
+  return error == ENETUNREACH || error == EHOSTUNREACH || error == EAFNOSUPPORT || error == EADDRNOTAVAIL ||
+         error == EACCES || error == EPERM;
 }
 
 class Exchange {

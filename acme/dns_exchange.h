@@ -25,7 +25,7 @@ struct NoDnsAnswer : std::runtime_error {
   NoDnsAnswer(const std::string& why, bool mayHaveArrived_, bool noRoute_ = false)
       : std::runtime_error(why), mayHaveArrived(mayHaveArrived_), noRoute(noRoute_) {}
   bool mayHaveArrived;  // the server may have got the message and done what it says
-  bool noRoute;         // this machine has no way there, as to an IPv6 address where there is no IPv6
+  bool noRoute;         // this machine has no way there, or may not: an IPv6 address where there is no IPv6
 };
 
 enum class DnsOver { Udp, Tcp };

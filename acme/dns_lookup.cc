@@ -56,8 +56,8 @@ DnsSurroundings systemDns(const std::string& resolvConf) {
   DnsSurroundings surroundings;
   for (const auto& words : wordsOf(resolvConf)) {
     if (words.size() < 2 || words[0] != "nameserver") continue;
-    const std::string address = words[1].substr(0, words[1].find('%'));  // a link-local address's interface
-    if (isAddress(address)) surroundings.resolvers.push_back({address, 53});
+    const std::string address = words[1].substr(0, words[1].find('%'));  // behind it a link-local address's interface
+    if (isAddress(address)) surroundings.resolvers.push_back({words[1], 53});
   }
   if (surroundings.resolvers.empty()) surroundings.resolvers.push_back({"127.0.0.1", 53});  // as resolv.conf(5)
   return surroundings;
