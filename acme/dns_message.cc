@@ -57,6 +57,18 @@ std::string stringsOf(const ldns_rr* record) {
   return all;
 }
 
+// "0 issue ca.example.net; policy=ev"
+std::string caaOf(const ldns_rr* record) {
+  std::string all;
+  for (std::size_t i = 0; i < ldns_rr_rd_count(record); ++i) {
+    const Owned<char> text(ldns_rdf2str(ldns_rr_rdf(record, i)));
+    std::string field = text ? text.get() : "";
+    if (field.size() > 1 && field.front() == '"' && field.back() == '"') field = field.substr(1, field.size() - 2);
+    all += (i == 0 ? "" : " ") + field;
+  }
+  return all;
+}
+
 std::string dataOf(const ldns_rr* record) {
   if (ldns_rr_rd_count(record) == 0) return {};
   switch (ldns_rr_get_type(record)) {
@@ -65,6 +77,7 @@ std::string dataOf(const ldns_rr* record) {
     case LDNS_RR_TYPE_NS:
     case LDNS_RR_TYPE_CNAME: return textOf(ldns_rr_rdf(record, 0));
     case LDNS_RR_TYPE_TXT: return stringsOf(record);
+    case LDNS_RR_TYPE_CAA: return caaOf(record);
     default: return {};
   }
 }
@@ -122,6 +135,7 @@ std::string_view nameOf(DnsType type) {
     case DnsType::Soa: return "SOA";
     case DnsType::Txt: return "TXT";
     case DnsType::Aaaa: return "AAAA";
+    case DnsType::Caa: return "CAA";
   }
   return "";
 }

@@ -13,7 +13,7 @@
 
 namespace postern::acme {
 
-enum class DnsType : std::uint16_t { A = 1, Ns = 2, Cname = 5, Soa = 6, Txt = 16, Aaaa = 28 };
+enum class DnsType : std::uint16_t { A = 1, Ns = 2, Cname = 5, Soa = 6, Txt = 16, Aaaa = 28, Caa = 257 };
 
 // RFC 1035 section 4.1.1, RFC 2136 section 2.2. Others are numbers without a name here.
 enum class DnsRcode : std::uint8_t {
@@ -32,7 +32,8 @@ std::string_view nameOf(DnsType type);
 struct DnsRecord {
   std::string owner;
   std::uint16_t type = 0;
-  std::string data;  // A, AAAA: the address; NS, CNAME: the name; TXT: its strings joined; others: empty
+  std::string data;  // A, AAAA: the address; NS, CNAME: the name; TXT: its strings joined;
+                     // CAA: flags, tag and value with blanks between (RFC 8659); others: empty
   bool is(DnsType wanted) const { return type == static_cast<std::uint16_t>(wanted); }
 };
 
