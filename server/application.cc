@@ -88,11 +88,11 @@ void Application::start() {
 
   workers_ = std::make_unique<listeners::WorkerPool>(workerThreads);
   loops_ = std::make_unique<listeners::EventLoops>(settings->threads);
-  prober_ = std::make_unique<Prober>(log_, [this](const std::string& id) -> std::optional<ProbeTarget> {
+  prober_ = std::make_unique<Prober>(log_, [this](const std::string& id) -> std::vector<ProbeTarget> {
     const auto running = running_.load();
     const auto* one = find(*running, id);
     if (!one || !one->context || one->bound.empty()) return {};
-    return probeTarget(one->config.listener, one->bound.front(), one->context->served().certificate);
+    return probeTargets(one->config.listener, one->bound.front(), one->context->served().all());
   });
   loadState_.store(std::make_shared<const LoadState>(LoadState{clock_.now(), {}}));
   apply(settings, std::move(everything.statics), std::move(sockets));

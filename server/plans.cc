@@ -1,8 +1,5 @@
 #include "server/plans.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <set>
 
@@ -35,27 +32,10 @@ std::vector<std::string> alpnOf(listeners::Protocol protocol) {
   return {};
 }
 
-// `[::]`, or `0.0.0.0` where the kernel has no IPv6.
-std::string anyAddress() {
-  int probe = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (probe < 0) return "0.0.0.0";
-  ::close(probe);
-  return "::";
-}
-
-bool boundTo(const ListenerConfig& listener, int port) {
-  return std::any_of(listener.listener.bind.begin(), listener.listener.bind.end(),
-                     [&](const listeners::Address& address) { return address.port == port; });
-}
-
-listeners::Address challengeAddress(const acme::Provider& provider) {
-  std::string host = provider.challengeBind.empty() ? anyAddress() : provider.challengeBind;
-  return {host, static_cast<std::uint16_t>(provider.port)};
-}
-
-bool wants(const acme::Plan& plan, const std::string& provider) {
-  return std::any_of(plan.certificates.begin(), plan.certificates.end(),
-                     [&](const acme::Wanted& wanted) { return wanted.provider == provider; });
+std::vector<tls::CertificateId> ofEachKeyType(const acme::Provider& provider, const std::vector<std::string>& names) {
+  std::vector<tls::CertificateId> ids;
+  for (const auto& keyType : provider.keyTypes) ids.push_back(tls::acmeCertificate(provider.name, names, keyType));
+  return ids;
 }
 
 config::Place placeOf(const config::Loaded& loaded, const std::string& key) {
@@ -101,12 +81,6 @@ acme::Plan acmePlan(const Settings& settings) {
   return plan;
 }
 
-bool answersChallenges(const ListenerConfig& listener, const Settings& settings) {
-  return listener.listener.tls == listeners::TlsMode::Implicit &&
-         std::any_of(settings.providers.begin(), settings.providers.end(),
-                     [&](const acme::Provider& provider) { return boundTo(listener, provider.port); });
-}
-
 tls::ServingPlan servingPlan(const ListenerConfig& listener, const Settings& settings) {
   tls::ServingPlan plan;
   plan.listener = listener.listener.id;
@@ -114,50 +88,18 @@ tls::ServingPlan servingPlan(const ListenerConfig& listener, const Settings& set
   plan.alpn = alpnOf(listener.listener.protocol);
   plan.hostnames = listener.listener.hostnames;
   if (!listener.acme.empty()) {
-    plan.own = tls::acmeCertificate(listener.acme, listener.listener.hostnames);
     if (const auto* provider = providerOf(listener.acme, settings)) {
-      for (const auto& names : provider->domains) plan.domains.push_back(tls::acmeCertificate(provider->name, names));
+      plan.own = ofEachKeyType(*provider, listener.listener.hostnames);
+      for (const auto& names : provider->domains) plan.domains.push_back(ofEachKeyType(*provider, names));
     }
   } else if (!listener.certificate.empty()) {
-    plan.own = tls::staticCertificate(listener.certificate);
+    plan.own = {tls::staticCertificate(listener.certificate)};
   }
   for (const auto& entry : listener.sni) {
     plan.sni.push_back({entry.subject, tls::staticCertificate(entry.certificate)});
   }
   plan.answersChallenges = answersChallenges(listener, settings);
   return plan;
-}
-
-std::vector<ChallengeAddress> challengeAddresses(const Settings& settings) {
-  const acme::Plan plan = acmePlan(settings);
-  std::vector<ChallengeAddress> result;
-  for (const auto& provider : settings.providers) {
-    const bool answered =
-        std::any_of(settings.listeners.begin(), settings.listeners.end(), [&](const ListenerConfig& listener) {
-          return listener.listener.tls == listeners::TlsMode::Implicit && boundTo(listener, provider.port);
-        });
-    const bool byAlpn = std::find(provider.challenge.begin(), provider.challenge.end(),
-                                  acme::ChallengeType::TlsAlpn01) != provider.challenge.end();
-    if (answered || !byAlpn || !wants(plan, provider.name)) continue;
-    const listeners::Address address = challengeAddress(provider);
-    auto same = std::find_if(result.begin(), result.end(),
-                             [&](const ChallengeAddress& other) { return other.address == address; });
-    if (same == result.end()) same = result.insert(result.end(), {address, {}});
-    same->providers.push_back(provider.name);
-  }
-  return result;
-}
-
-std::string challengeTarget(const acme::Provider& provider, const Settings& settings) {
-  std::vector<std::string> targets;
-  for (const auto& listener : settings.listeners) {
-    if (listener.listener.tls != listeners::TlsMode::Implicit) continue;
-    for (const auto& address : listener.listener.bind) {
-      if (address.port == provider.port) targets.push_back(address.text());
-    }
-  }
-  if (targets.empty()) targets.push_back(challengeAddress(provider).text());
-  return joined(targets, " or ");
 }
 
 std::map<tls::CertificateId, tls::CertifiedKeyRef> staticCertificates(const config::Loaded& loaded, Time now,
@@ -197,7 +139,7 @@ void tryPolicies(const config::Loaded& loaded, config::Diagnostics& diagnostics)
         some = tls::makeSelfSigned(key.get(), {"localhost"}, clock.now());
       }
       tls::ServingPlan plan = servingPlan(listener, *loaded.settings);
-      plan.meanwhile = {some, "self-signed"};
+      plan.meanwhile = {some, "self-signed", {}};
       tls::ServerContext context(plan, store, tickets, challenges, log);
     } catch (const tls::Error& error) {
       diagnostics.all.push_back({config::Severity::Error, placeOf(loaded, "listener/" + listener.listener.id),

@@ -104,19 +104,30 @@ void startTls(Connected& connection, listeners::Protocol protocol) {
   }
 }
 
+// As a client that takes signatures of the expected certificate's key alone; by them a server chooses in TLS 1.2 too.
+bool signsAlike(SSL* ssl, const ProbeTarget& target) {
+  if (!target.onlyItsKeyType) return true;
+  char ecdsa[] = "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512";
+  char rsa[] = "RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512";
+  const bool isRsa = EVP_PKEY_is_a(target.expected->key(), "RSA") == 1;
+  return SSL_set1_sigalgs_list(ssl, isRsa ? rsa : ecdsa) == 1;
+}
+
 }  // namespace
 
-ProbeTarget probeTarget(const listeners::ListenerSettings& settings, const listeners::Address& bound,
-                        tls::CertifiedKeyRef expected) {
-  ProbeTarget target{settings.id,        bound, settings.protocol, settings.tls, settings.hostnames.front(), false,
-                     std::move(expected)};
+std::vector<ProbeTarget> probeTargets(const listeners::ListenerSettings& settings, const listeners::Address& bound,
+                                      const std::vector<tls::CertifiedKeyRef>& served) {
+  ProbeTarget target{settings.id, bound,   settings.protocol, settings.tls, settings.hostnames.front(),
+                     false,       nullptr, served.size() > 1};
   if (bound.host == "::") target.address.host = "::1";
   if (bound.host == "0.0.0.0") target.address.host = "127.0.0.1";
   const auto own = listeners::parseIp(target.address.host);
   for (const auto& network : settings.trustedNetworks) {
     if (own && network.contains(*own)) target.proxyHeader = true;
   }
-  return target;
+  std::vector<ProbeTarget> targets(served.size(), target);
+  for (std::size_t i = 0; i < served.size(); ++i) targets[i].expected = served[i];
+  return targets;
 }
 
 ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeout) {
@@ -129,7 +140,7 @@ ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeo
     ERR_clear_error();
     tls::SslCtxPtr context(SSL_CTX_new(TLS_client_method()));
     tls::SslPtr ssl(context ? SSL_new(context.get()) : nullptr);
-    if (!ssl || SSL_set_fd(ssl.get(), connection.descriptor()) != 1 ||
+    if (!ssl || SSL_set_fd(ssl.get(), connection.descriptor()) != 1 || !signsAlike(ssl.get(), target) ||
         SSL_ctrl(ssl.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
                  const_cast<char*>(target.serverName.c_str())) != 1) {  // the macro for it has a C cast
       return {false, tls::drainErrors()};
@@ -150,8 +161,8 @@ ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeo
   }
 }
 
-Prober::Prober(Log& log, TargetOf target)
-    : log_(log), target_(std::move(target)), thread_([this](std::stop_token stop) { run(stop); }) {}
+Prober::Prober(Log& log, TargetsOf targets)
+    : log_(log), targets_(std::move(targets)), thread_([this](std::stop_token stop) { run(stop); }) {}
 
 Prober::~Prober() = default;
 
@@ -180,11 +191,15 @@ void Prober::probe(const std::string& listener, std::stop_token stop) {
   // A listener may be at its limit of connections, or swap again while we look: three looks before it is an error.
   ProbeResult result;
   for (int attempt = 0; attempt < 3 && !stop.stop_requested(); ++attempt) {
-    const auto target = target_(listener);
-    if (!target) return;
-    result = probeOnce(*target);
+    result = {true, ""};
+    std::string serials;
+    for (const ProbeTarget& target : targets_(listener)) {
+      const ProbeResult one = probeOnce(target);
+      if (!one.served) result = {false, target.expected->keyTypeName() + ": " + one.words};
+      serials += (serials.empty() ? "" : ",") + target.expected->serial();
+    }
     if (result.served) {
-      log_.debug("tls.probe.ok", {{"listener", listener}, {"serial", target->expected->serial()}});
+      if (!serials.empty()) log_.debug("tls.probe.ok", {{"listener", listener}, {"serial", serials}});
       return;
     }
     std::unique_lock lock(mutex_);

@@ -9,10 +9,10 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
-#include <optional>
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "base/log.h"
 #include "listeners/settings.h"
@@ -28,11 +28,13 @@ struct ProbeTarget {
   std::string serverName;         // SNI
   bool proxyHeader = false;       // the listener wants a PROXY header from us
   tls::CertifiedKeyRef expected;  // what it should serve
+  bool onlyItsKeyType = false;    // another is served beside it: ask as a client that can use this one alone
 };
 
-// The target of a listener: any of its bound addresses, and whether our own address is one of its trusted networks.
-ProbeTarget probeTarget(const listeners::ListenerSettings& settings, const listeners::Address& bound,
-                        tls::CertifiedKeyRef expected);
+// The targets of a listener, one for each certificate that it serves: any of its bound addresses, and whether our own
+// address is one of its trusted networks.
+std::vector<ProbeTarget> probeTargets(const listeners::ListenerSettings& settings, const listeners::Address& bound,
+                                      const std::vector<tls::CertifiedKeyRef>& served);
 
 struct ProbeResult {
   bool served = false;  // the expected certificate came
@@ -42,10 +44,10 @@ ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeo
 
 class Prober {
  public:
-  // `target` tells what to probe for a listener now; nothing when it is gone or has no TLS. Called on the prober's
+  // `targets` tells what to probe for a listener now; nothing when it is gone or has no TLS. Called on the prober's
   // thread.
-  using TargetOf = std::function<std::optional<ProbeTarget>(const std::string& listener)>;
-  Prober(Log& log, TargetOf target);
+  using TargetsOf = std::function<std::vector<ProbeTarget>(const std::string& listener)>;
+  Prober(Log& log, TargetsOf targets);
   ~Prober();
 
   // Soon, once for all requests that come before it begins. Any thread.
@@ -57,7 +59,7 @@ class Prober {
   void probe(const std::string& listener, std::stop_token stop);
 
   Log& log_;
-  TargetOf target_;
+  TargetsOf targets_;
   std::mutex mutex_;
   std::condition_variable_any wake_;
   std::set<std::string> wanted_;

@@ -45,14 +45,16 @@ std::shared_ptr<tls::ServerContext> Serving::buildChallengeOnly(const std::strin
 
 tls::Served Serving::meanwhile(const tls::ServingPlan& plan, const tls::Served& before) {
   const bool hadBetter = before.certificate && before.source != selfSignedSource;
-  if (hadBetter && plan.own) return before;
-  if (plan.own) {
+  if (hadBetter && !plan.own.empty()) return before;
+  if (!plan.own.empty()) {
     if (!cached_) cached_ = manager_->cached();
     std::vector<tls::CertifiedKeyRef> candidates;
     for (const auto& [source, certificate] : *cached_) {
-      if (source == plan.own->source) candidates.push_back(certificate);
+      if (source == plan.own.front().source) candidates.push_back(certificate);
     }
-    if (auto best = tls::bestMeanwhile(plan.hostnames, candidates, clock_.now())) return {best, plan.own->source};
+    if (auto best = tls::bestMeanwhile(plan.hostnames, candidates, clock_.now())) {
+      return {best, plan.own.front().source, {}};
+    }
   }
   // What is self-signed already stays while it is for the same names: clients may have pinned it by hand meanwhile.
   if (before.certificate && std::all_of(plan.hostnames.begin(), plan.hostnames.end(),
@@ -64,9 +66,9 @@ tls::Served Serving::meanwhile(const tls::ServingPlan& plan, const tls::Served& 
 
 tls::Served Serving::selfSigned(const tls::ServingPlan& plan) {
   tls::KeyPtr key;
-  if (plan.own) key = manager_->pendingKey(*plan.own);
+  if (!plan.own.empty()) key = manager_->pendingKey(plan.own.front());
   if (!key) key = tls::generateKey(tls::KeyType::EcdsaP256);
-  return {tls::makeSelfSigned(key.get(), plan.hostnames, clock_.now()), std::string(selfSignedSource)};
+  return {tls::makeSelfSigned(key.get(), plan.hostnames, clock_.now()), std::string(selfSignedSource), {}};
 }
 
 void Serving::follow(std::shared_ptr<const RunningListeners> running) {
@@ -81,11 +83,13 @@ void Serving::refresh() {
     if (!one.context) continue;
     try {
       if (!one.context->refresh()) continue;
-      const auto served = one.context->served();
-      log_.info("tls.certificate.swapped", {{"listener", one.config.listener.id},
-                                            {"source", served.source},
-                                            {"serial", served.certificate->serial()},
-                                            {"not_after", rfc3339(served.certificate->notAfter())}});
+      for (const auto served = one.context->served(); const auto& certificate : served.all()) {
+        log_.info("tls.certificate.swapped", {{"listener", one.config.listener.id},
+                                              {"source", served.source},
+                                              {"key_type", certificate->keyTypeName()},
+                                              {"serial", certificate->serial()},
+                                              {"not_after", rfc3339(certificate->notAfter())}});
+      }
       swapped_(one.config.listener.id);
     } catch (const tls::Error& error) {
       log_.error("tls.certificate.swap_failed", {{"listener", one.config.listener.id}, {"error", error.what()}});
@@ -100,17 +104,20 @@ void Serving::lookAtExpiry() {
     if (!one.context) continue;
     const auto& id = one.config.listener.id;
     const auto served = one.context->served();
-    const Time end = served.certificate->notAfter();
     if (served.source == selfSignedSource) {
-      if (end - now > std::chrono::hours(24)) continue;
+      if (served.certificate->notAfter() - now > std::chrono::hours(24)) continue;
       one.context->serveMeanwhile(selfSigned(one.context->plan()));
       swapped_(id);
-    } else if (end <= now && saidExpired_.emplace(id, served.certificate->serial()).second) {
+      continue;
+    }
+    for (const auto& certificate : served.all()) {
+      if (certificate->notAfter() > now || !saidExpired_.emplace(id, certificate->serial()).second) continue;
       log_.error("tls.certificate.expired",
                  {{"listener", id},
                   {"source", served.source},
-                  {"serial", served.certificate->serial()},
-                  {"not_after", rfc3339(end)},
+                  {"key_type", certificate->keyTypeName()},
+                  {"serial", certificate->serial()},
+                  {"not_after", rfc3339(certificate->notAfter())},
                   {"remedy", "it is still served; see `postern status` for what is being done"}});
     }
   }

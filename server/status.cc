@@ -42,15 +42,19 @@ Json tlsJson(const RunningListener& running) {
   const auto own = running.context->plan().own;
   const tls::Served served = running.context->served();
   tls["decided_by"] = running.config.decidedBy;
-  tls["wanted"] = own ? own->source : std::string("self-signed");
+  tls["wanted"] = own.empty() ? std::string("self-signed") : own.front().source;
   if (!served.certificate) return tls;
   tls["source"] = served.source;
   tls["serial"] = served.certificate->serial();
   tls["not_after"] = rfc3339(served.certificate->notAfter());
-  tls["served"] = Json::Array{Json::Object{{"key_type", served.certificate->keyTypeName()},
-                                           {"serial", served.certificate->serial()},
-                                           {"not_after", rfc3339(served.certificate->notAfter())},
-                                           {"source", served.source}}};
+  Json::Array all;
+  for (const auto& certificate : served.all()) {
+    all.push_back(Json::Object{{"key_type", certificate->keyTypeName()},
+                               {"serial", certificate->serial()},
+                               {"not_after", rfc3339(certificate->notAfter())},
+                               {"source", served.source}});
+  }
+  tls["served"] = all;
   return tls;
 }
 
@@ -88,13 +92,18 @@ Json json(const acme::CertificateStatus& status) {
 
 Json json(const acme::ProviderStatus& status, const std::map<std::string, acme::LastError>& challengeErrors) {
   auto challenge = challengeErrors.find(status.name);
+  Json::Array ledger;
+  for (const auto& limit : status.ledger) {
+    ledger.push_back(
+        Json::Object{{"limit", limit.limit}, {"left", limit.left}, {"refill_at", timeOrNull(limit.refillAt)}});
+  }
   return Json::Object{
       {"name", status.name},
       {"directory", status.directory},
       {"account", status.account.empty() ? Json() : Json(status.account)},
       {"state", nameOf(status.state)},
       {"last_error", challenge != challengeErrors.end() ? json(challenge->second) : jsonOrNull(status.lastError)},
-      {"ledger", Json::Array{}}};
+      {"ledger", ledger}};
 }
 
 // A table whose columns are as wide as their widest cell; the first row is the heading.
@@ -139,6 +148,11 @@ void metric(std::string& text, std::string_view name, std::string_view type, std
   text += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
 }
 
+std::string certificateLabels(const acme::CertificateStatus& one) {
+  return fmt::format("names=\"{}\",provider=\"{}\",key_type=\"{}\"", escapedLabel(joined(one.names)),
+                     escapedLabel(one.provider), escapedLabel(one.keyType));
+}
+
 long long seconds(Time time) {
   return std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
 }
@@ -178,26 +192,38 @@ std::string statusText(const Json& status) {
                                  : "last reload " + last["at"].string() + ": refused\n" + last["error"].string() + "\n";
   }
   std::vector<std::vector<std::string>> rows{
-      {"LISTENER", "PROTOCOL", "TLS", "ADDRESS", "SERVES", "SERIAL", "NOT AFTER", "OPEN", "ACCEPTED"}};
+      {"LISTENER", "PROTOCOL", "TLS", "ADDRESS", "SERVES", "KEY", "SERIAL", "NOT AFTER", "OPEN", "ACCEPTED"}};
   for (const auto& one : status["listeners"].array()) {
     const Json& tls = one["tls"];
+    std::string keyTypes;
+    for (const auto& served : tls["served"].array())
+      keyTypes += (keyTypes.empty() ? "" : ",") + served["key_type"].string();
     rows.push_back({one["id"].string(), one["protocol"].string(), tls["mode"].string(),
-                    joined(one["bind"].stringList()), tls["source"].string("-"), tls["serial"].string("-"),
-                    tls["not_after"].string("-"), std::to_string(one["connections"]["open"].integer()),
+                    joined(one["bind"].stringList()), tls["source"].string("-"), keyTypes.empty() ? "-" : keyTypes,
+                    tls["serial"].string("-"), tls["not_after"].string("-"),
+                    std::to_string(one["connections"]["open"].integer()),
                     std::to_string(one["connections"]["accepted"].integer())});
   }
   text += "\n" + table(rows);
-  rows = {{"CERTIFICATE", "PROVIDER", "STATE", "NOT AFTER", "RENEWS", "NEXT ATTEMPT", "LAST ERROR"}};
+  rows = {{"CERTIFICATE", "PROVIDER", "KEY", "STATE", "NOT AFTER", "RENEWS", "NEXT ATTEMPT", "LAST ERROR"}};
   for (const auto& one : status["certificates"].array()) {
-    rows.push_back({joined(one["names"].stringList()), one["provider"].string(), one["state"].string(),
-                    one["not_after"].string("-"), one["renew_at"].string("-"), one["next_attempt"].string("-"),
-                    errorWords(one["last_error"])});
+    rows.push_back({joined(one["names"].stringList()), one["provider"].string(), one["key_type"].string(),
+                    one["state"].string(), one["not_after"].string("-"), one["renew_at"].string("-"),
+                    one["next_attempt"].string("-"), errorWords(one["last_error"])});
   }
   if (rows.size() > 1) text += "\n" + table(rows);
   rows = {{"PROVIDER", "STATE", "DIRECTORY", "ACCOUNT", "LAST ERROR"}};
   for (const auto& one : status["providers"].array()) {
     rows.push_back({one["name"].string(), one["state"].string(), one["directory"].string(), one["account"].string("-"),
                     errorWords(one["last_error"])});
+  }
+  if (rows.size() > 1) text += "\n" + table(rows);
+  rows = {{"LIMIT", "PROVIDER", "LEFT", "ONE MORE AT"}};
+  for (const auto& one : status["providers"].array()) {
+    for (const auto& limit : one["ledger"].array()) {
+      rows.push_back({limit["limit"].string(), one["name"].string(), std::to_string(limit["left"].integer()),
+                      limit["refill_at"].string("-")});
+    }
   }
   if (rows.size() > 1) text += "\n" + table(rows);
   return text;
@@ -237,25 +263,25 @@ std::string metricsText(const View& view) {
   for (const auto& running : *view.listeners) {
     if (!running.context) continue;
     const auto served = running.context->served();
-    if (!served.certificate) continue;
-    text +=
-        fmt::format("postern_served_certificate_not_after_seconds{{listener=\"{}\",source=\"{}\",serial=\"{}\"}} {}\n",
-                    escapedLabel(running.config.listener.id), escapedLabel(served.source), served.certificate->serial(),
-                    seconds(served.certificate->notAfter()));
+    for (const auto& certificate : served.all()) {
+      text += fmt::format(
+          "postern_served_certificate_not_after_seconds{{listener=\"{}\",source=\"{}\",key_type=\"{}\",serial=\"{}\"}} "
+          "{}\n",
+          escapedLabel(running.config.listener.id), escapedLabel(served.source), certificate->keyTypeName(),
+          certificate->serial(), seconds(certificate->notAfter()));
+    }
   }
   metric(text, "postern_certificate_not_after_seconds", "gauge",
          "Expiry of the certificate in service for a set of names, Unix time.");
   for (const auto& one : view.acme.certificates) {
     if (!one.certificate) continue;
-    text +=
-        fmt::format("postern_certificate_not_after_seconds{{names=\"{}\",provider=\"{}\"}} {}\n",
-                    escapedLabel(joined(one.names)), escapedLabel(one.provider), seconds(one.certificate->notAfter()));
+    text += fmt::format("postern_certificate_not_after_seconds{{{}}} {}\n", certificateLabels(one),
+                        seconds(one.certificate->notAfter()));
   }
   metric(text, "postern_certificate_failures", "gauge", "Failed attempts in a row for a certificate.");
   for (const auto& one : view.acme.certificates) {
-    text +=
-        fmt::format("postern_certificate_failures{{names=\"{}\",provider=\"{}\",state=\"{}\"}} {}\n",
-                    escapedLabel(joined(one.names)), escapedLabel(one.provider), acme::nameOf(one.state), one.attempts);
+    text += fmt::format("postern_certificate_failures{{{},state=\"{}\"}} {}\n", certificateLabels(one),
+                        acme::nameOf(one.state), one.attempts);
   }
   metric(text, "postern_probe_failures_total", "counter",
          "Looks at the own listeners that did not see the certificate that should be served.");

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tls/client_hello.h"
+#include "tls/client_support.h"
 #include "tls/ticket_encryption.h"
 
 namespace postern::tls {
@@ -20,7 +21,8 @@ namespace {
 struct State {
   std::shared_ptr<const Serving> serving;
   std::string serverName;
-  bool greeted = false;  // a ClientHello was seen; a second one comes after a HelloRetryRequest
+  const ShownSet* shown = nullptr;  // of the serving: what stands on the SSL; null for a challenge
+  bool greeted = false;             // a ClientHello was seen; a second one comes after a HelloRetryRequest
   bool challenge = false;
   unsigned keyUpdates = 0;  // in a row, without data between them
 };
@@ -48,11 +50,16 @@ std::string_view extensionOf(SSL* ssl, unsigned type) {
   return {reinterpret_cast<const char*>(bytes), size};
 }
 
+// Beside what stands there of other key types.
+bool add(SSL* ssl, const CertifiedKey& certificate, STACK_OF(X509) * issuers) {
+  return SSL_use_cert_and_key(ssl, certificate.leaf(), certificate.key(), issuers, 1) == 1;
+}
+
 bool put(SSL* ssl, const CertifiedKey& certificate, STACK_OF(X509) * issuers) {
   // Without clearing, the listener's own certificate of another key type would stay beside this one and might be
   // chosen.
   SSL_certs_clear(ssl);
-  return SSL_use_cert_and_key(ssl, certificate.leaf(), certificate.key(), issuers, 1) == 1;
+  return add(ssl, certificate, issuers);
 }
 
 // RFC 8737 section 3. The CA brings what versions and ciphers it likes, whatever the listener's policy is.
@@ -79,6 +86,11 @@ std::optional<int> answerChallenge(SSL* ssl, State& state) {
   return std::nullopt;
 }
 
+bool sameCertificates(const ShownSet& a, const ShownSet& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](const Shown& one, const Shown& other) { return one.certificate == other.certificate; });
+}
+
 // The alert to end with, or nothing to go on.
 std::optional<int> greet(SSL* ssl) {
   State& state = *stateOf(ssl);
@@ -96,9 +108,14 @@ std::optional<int> greet(SSL* ssl) {
   state.challenge = challenge;
   if (challenge) return answerChallenge(ssl, state);
   if (serving.plan.challengesOnly) return SSL_AD_NO_APPLICATION_PROTOCOL;
-  const Shown* shown = serving.selection.find(state.serverName);
-  if (shown == nullptr || shown->certificate == serving.served.certificate) return std::nullopt;
-  if (!put(ssl, *shown->certificate, shown->issuers.get())) return SSL_AD_INTERNAL_ERROR;
+  const ShownSet* shown = serving.selection.find(state.serverName);
+  const bool own = shown == nullptr || sameCertificates(*shown, serving.own);
+  state.shown = own ? &serving.own : shown;
+  if (own) return std::nullopt;
+  SSL_certs_clear(ssl);
+  for (const Shown& one : *shown) {
+    if (!add(ssl, *one.certificate, one.issuers.get())) return SSL_AD_INTERNAL_ERROR;
+  }
   return std::nullopt;
 }
 
@@ -111,6 +128,16 @@ int onClientHello(SSL* ssl, int* alert, void*) noexcept {
     *alert = SSL_AD_INTERNAL_ERROR;
   }
   return SSL_CLIENT_HELLO_ERROR;
+}
+
+// OpenSSL chooses among certificates of several key types by its own order of signature algorithms and ciphers, not by
+// ours: where the client can use the preferred one, no other stays on the connection.
+int onCertificate(SSL* ssl, void*) noexcept {
+  const State& state = *stateOf(ssl);
+  if (state.shown == nullptr || state.shown->size() < 2) return 1;
+  const Shown& preferred = state.shown->front();
+  if (!clientCanUse(ssl, *preferred.certificate, preferred.issuers.get())) return 1;
+  return put(ssl, *preferred.certificate, preferred.issuers.get()) ? 1 : 0;
 }
 
 int chooseProtocol(const State& state, std::string_view offer, std::string_view& chosen) {
@@ -179,6 +206,7 @@ void installCallbacks(SSL_CTX* context) {
   // What SSL_CTX_set_tlsext_servername_callback() does, with a cast that names itself.
   SSL_CTX_callback_ctrl(context, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, reinterpret_cast<void (*)()>(onServerName));
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context, onTicket);
+  SSL_CTX_set_cert_cb(context, onCertificate, nullptr);
   SSL_CTX_set_msg_callback(context, onMessage);
 }
 

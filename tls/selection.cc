@@ -1,33 +1,42 @@
 #include "tls/selection.h"
 
+#include <map>
+
 namespace postern::tls {
 
-Selection::Selection(const std::vector<Rule>& rules, const CertifiedKeyRef& own,
-                     const std::vector<CertifiedKeyRef>& domains) {
+ShownSet shownSet(const std::vector<CertifiedKeyRef>& certificates) {
+  ShownSet set;
+  for (const auto& certificate : certificates) set.push_back({certificate, issuersOf(certificate->chain())});
+  return set;
+}
+
+Selection::Selection(const std::vector<Rule>& rules, const std::vector<CertifiedKeyRef>& own,
+                     const std::vector<std::vector<CertifiedKeyRef>>& domains) {
   // The first to claim a name keeps it. An exact name and a wildcard never have the same spelling, so one pass serves
   // both kinds, and find() asks for the exact one first.
+  std::map<const CertifiedKey*, std::shared_ptr<const ShownSet>> ofRules;
   for (const auto& rule : rules) {
-    if (rule.certificate) add(rule.subject, rule.certificate);
+    if (!rule.certificate) continue;
+    auto& set = ofRules[rule.certificate.get()];
+    if (!set) set = std::make_shared<const ShownSet>(shownSet({rule.certificate}));
+    add(rule.subject, set);
   }
-  const auto addNamesOf = [this](const CertifiedKeyRef& certificate) {
-    if (!certificate) return;
-    for (const auto& name : certificate->names()) add(name, certificate);
-  };
   addNamesOf(own);
-  for (const auto& certificate : domains) addNamesOf(certificate);
+  for (const auto& certificates : domains) addNamesOf(certificates);
 }
 
-std::shared_ptr<const Shown> Selection::shown(const CertifiedKeyRef& certificate) {
-  auto& held = shown_[certificate.get()];
-  if (!held) held = std::make_shared<const Shown>(Shown{certificate, issuersOf(certificate->chain())});
-  return held;
+void Selection::addNamesOf(const std::vector<CertifiedKeyRef>& certificates) {
+  if (certificates.empty()) return;
+  const auto set = std::make_shared<const ShownSet>(shownSet(certificates));
+  // Those of one set were ordered for the same names; a name that one of them lacks is not theirs to serve.
+  for (const auto& name : certificates.front()->names()) add(name, set);
 }
 
-void Selection::add(std::string_view name, const CertifiedKeyRef& certificate) {
-  byName_.try_emplace(normalisedName(name), shown(certificate));
+void Selection::add(std::string_view name, const std::shared_ptr<const ShownSet>& set) {
+  byName_.try_emplace(normalisedName(name), set);
 }
 
-const Shown* Selection::find(std::string_view serverName) const {
+const ShownSet* Selection::find(std::string_view serverName) const {
   if (serverName.empty() || byName_.empty()) return nullptr;
   auto found = byName_.find(std::string(serverName));
   // An SNI that is itself spelled as a wildcard names no host.

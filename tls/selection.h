@@ -1,4 +1,4 @@
-// Selection: which certificate answers a server name, looked up in constant time (contract, "Selection at the
+// Selection: which certificates answer a server name, looked up in constant time (contract, "Selection at the
 // handshake").
 //
 // Immutable once built; any thread may look up. Names are normalised before they come here.
@@ -20,6 +20,9 @@ struct Shown {
   CertifiedKeyRef certificate;
   ChainPtr issuers;
 };
+// Certificates for the same names, one of each key type, the preferred first. Never empty.
+using ShownSet = std::vector<Shown>;
+ShownSet shownSet(const std::vector<CertifiedKeyRef>& certificates);
 
 class Selection {
  public:
@@ -29,18 +32,18 @@ class Selection {
   };
 
   // The order of the contract: rules by their subject, the own certificate's names, the names of `domains`; exact ones
-  // before wildcards. Null certificates do not exist yet and match nothing. `own` may be null.
-  Selection(const std::vector<Rule>& rules, const CertifiedKeyRef& own, const std::vector<CertifiedKeyRef>& domains);
+  // before wildcards. A rule's null certificate, or an empty set, does not exist yet and matches nothing.
+  Selection(const std::vector<Rule>& rules, const std::vector<CertifiedKeyRef>& own,
+            const std::vector<std::vector<CertifiedKeyRef>>& domains);
 
-  // Null: the listener's own certificate serves this name.
-  const Shown* find(std::string_view serverName) const;
+  // Null: the listener's own certificates serve this name.
+  const ShownSet* find(std::string_view serverName) const;
 
  private:
-  std::shared_ptr<const Shown> shown(const CertifiedKeyRef& certificate);
-  void add(std::string_view name, const CertifiedKeyRef& certificate);
+  void add(std::string_view name, const std::shared_ptr<const ShownSet>& set);
+  void addNamesOf(const std::vector<CertifiedKeyRef>& certificates);
 
-  std::unordered_map<const CertifiedKey*, std::shared_ptr<const Shown>> shown_;
-  std::unordered_map<std::string, std::shared_ptr<const Shown>> byName_;  // exact names and "*.parent"
+  std::unordered_map<std::string, std::shared_ptr<const ShownSet>> byName_;  // exact names and "*.parent"
 };
 
 }  // namespace postern::tls

@@ -11,6 +11,13 @@
 
 namespace postern::tls {
 
+std::vector<CertifiedKeyRef> Served::all() const {
+  std::vector<CertifiedKeyRef> certificates;
+  if (certificate) certificates.push_back(certificate);
+  certificates.insert(certificates.end(), further.begin(), further.end());
+  return certificates;
+}
+
 ServerContext::ServerContext(ServingPlan plan, CertificateStore& store, TicketKeys& tickets, AlpnChallenges& challenges,
                              Log& log)
     : store_(store), tickets_(tickets), challenges_(challenges), log_(log) {

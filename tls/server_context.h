@@ -6,11 +6,13 @@
 //
 // A serving's SSL_CTX holds the policy and the listener's own certificate; further names (`sni`, `domains`) are put on
 // the SSL in the ClientHello callback, from the same serving.
+//
+// Certificates of two key types for the same names stand side by side: a client that can use the preferred one gets
+// that, any other the second. While one of two does not exist yet, the other is served alone.
 #pragma once
 
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,8 +33,11 @@ struct SniRule {
 
 // What is served now, as `status` and the probe see it.
 struct Served {
-  CertifiedKeyRef certificate;  // null for a challenge-only context
-  std::string source;           // "acme:<name>", "certificate:<name>", "self-signed"
+  CertifiedKeyRef certificate;               // null for a challenge-only context
+  std::string source;                        // "acme:<name>", "certificate:<name>", "self-signed"
+  std::vector<CertifiedKeyRef> further;      // of other key types, from the same source: for clients that cannot use
+                                             // `certificate`
+  std::vector<CertifiedKeyRef> all() const;  // the preferred one first; empty for a challenge-only context
 };
 
 // What a listener is to serve: the configuration's part of a serving.
@@ -41,12 +46,12 @@ struct ServingPlan {
   Policy policy;
   std::vector<std::string> alpn;       // protocols of this listener ("imap"); empty: none is ever agreed on
   std::vector<std::string> hostnames;  // the first is primary
-  std::optional<CertificateId> own;    // nothing: self-signed is what is wanted
-  Served meanwhile;                    // served while `own` has no certificate; never null
+  std::vector<CertificateId> own;      // of each key type, the preferred first; empty: self-signed is what is wanted
+  Served meanwhile;                    // served while none of `own` has a certificate; never null
   std::vector<SniRule> sni;            // exact ones first, then wildcards, in the order of the configuration
-  std::vector<CertificateId> domains;  // the provider's further certificates
-  bool answersChallenges = false;      // speaks acme-tls/1 beside its normal traffic
-  bool challengesOnly = false;         // speaks nothing else (own, meanwhile, alpn unused)
+  std::vector<std::vector<CertificateId>> domains;  // the provider's further certificates, each of every key type
+  bool answersChallenges = false;                   // speaks acme-tls/1 beside its normal traffic
+  bool challengesOnly = false;                      // speaks nothing else (own, meanwhile, alpn unused)
 };
 
 struct Serving;
@@ -63,7 +68,7 @@ class ServerContext {
   void serve(ServingPlan plan);
   // Looks into the store again; rebuilds only when a certificate that this context shows has changed. True if swapped.
   bool refresh();
-  // Changes what is served while `own` has no certificate, and goes over to it at once where that is the case.
+  // Changes what is served while none of `own` has a certificate, and goes over to it at once where that is the case.
   void serveMeanwhile(Served meanwhile);
 
   Served served() const;

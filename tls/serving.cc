@@ -3,6 +3,7 @@
 #include <openssl/err.h>
 
 #include <utility>
+#include <vector>
 
 #include "tls/handshake.h"
 
@@ -17,6 +18,14 @@ class Looked {
     const auto found = certificates_.find(id);
     seen_.emplace(id, found);
     return found;
+  }
+  // Those that are there, in the same order.
+  std::vector<CertifiedKeyRef> existing(const std::vector<CertificateId>& ids) {
+    std::vector<CertifiedKeyRef> all;
+    for (const auto& id : ids) {
+      if (auto found = (*this)(id)) all.push_back(std::move(found));
+    }
+    return all;
   }
   std::map<CertificateId, CertifiedKeyRef> take() { return std::move(seen_); }
 
@@ -44,23 +53,24 @@ std::shared_ptr<const Serving> buildServing(ServingPlan plan, const CertificateM
 
   Looked look(certificates);
   Served served;
-  CertifiedKeyRef matching;  // as the listener's own at the selection: not while it is only served meanwhile
+  std::vector<CertifiedKeyRef> matching;  // as the listener's own at the selection: not while only served meanwhile
   std::vector<Selection::Rule> rules;
-  std::vector<CertifiedKeyRef> domains;
+  std::vector<std::vector<CertifiedKeyRef>> domains;
   if (!plan.challengesOnly) {
-    const CertifiedKeyRef own = plan.own ? look(*plan.own) : nullptr;
-    served = own ? Served{own, plan.own->source} : plan.meanwhile;
+    const auto own = look.existing(plan.own);
+    served = own.empty() ? plan.meanwhile : Served{own.front(), plan.own.front().source, {own.begin() + 1, own.end()}};
     if (!served.certificate) throw Error("listener " + plan.listener + ": there is no certificate to serve");
-    matching = plan.own ? own : served.certificate;
+    matching = plan.own.empty() ? served.all() : own;
     for (const auto& rule : plan.sni) rules.push_back({rule.subject, look(rule.certificate)});
-    for (const auto& id : plan.domains) domains.push_back(look(id));
-    useCertificate(context.get(), *served.certificate, plan.listener);
+    for (const auto& ids : plan.domains) domains.push_back(look.existing(ids));
+    for (const auto& certificate : served.all()) useCertificate(context.get(), *certificate, plan.listener);
   }
   installCallbacks(context.get());
 
-  return std::shared_ptr<const Serving>(new Serving{std::move(plan), std::move(policy), std::move(digest), look.take(),
-                                                    std::move(served), Selection(rules, matching, domains),
-                                                    std::move(context), tickets, challenges, log});
+  ShownSet shown = shownSet(served.all());
+  return std::shared_ptr<const Serving>(
+      new Serving{std::move(plan), std::move(policy), std::move(digest), look.take(), std::move(served),
+                  std::move(shown), Selection(rules, matching, domains), std::move(context), tickets, challenges, log});
 }
 
 bool outdated(const Serving& serving, const CertificateMap& certificates) {

@@ -18,6 +18,7 @@ struct Serving {
   std::string policyDigest;                       // what tickets are bound to
   std::map<CertificateId, CertifiedKeyRef> seen;  // every certificate looked up in the store, also those not there
   Served served;
+  ShownSet own;  // `served` as it is put on a connection
   Selection selection;
   SslCtxPtr context;
   TicketKeys& tickets;

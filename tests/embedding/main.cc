@@ -77,19 +77,21 @@ int main() try {
   plan.policy = tls::intermediatePolicy();
   plan.alpn = {"imap"};
   plan.hostnames = {name};
-  plan.own = tls::acmeCertificate("example", {name});
-  plan.meanwhile = {selfSigned, "self-signed"};
+  plan.own = {tls::acmeCertificate("example", {name})};
+  plan.meanwhile = {selfSigned, "self-signed", {}};
   tls::ServerContext context(plan, store, tickets, challenges, log);
   const std::string before = servedSerial(context, name.c_str());
 
   // What the manager does when an order is done: publish, and the next handshake shows it.
   const tls::CertifiedKeyRef issued = tls::makeSelfSigned(key.get(), {name}, clock.now());
-  store.publish(*plan.own, issued);
+  store.publish(plan.own.front(), issued);
   context.refresh();
   const std::string after = servedSerial(context, name.c_str());
   if (before == after) throw std::runtime_error("the published certificate was not served");
 
-  acme::Manager manager({clock, log, store, challenges, acme::curlTransports("embedding-example/1.0")});
+  acme::HttpChallenges httpChallenges;
+  acme::Manager manager(
+      {clock, log, store, challenges, httpChallenges, acme::curlTransports("embedding-example/1.0"), {}});
   manager.apply(acme::Plan{});
   manager.start();
   std::printf("served %s, then %s; the manager cares for %zu certificates\n", before.c_str(), after.c_str(),

@@ -348,7 +348,7 @@ class Http(support.TestCase):
         self.assertEqual(self.get(server, "/healthz"), "ok\n")
         metrics = self.get(server, "/metrics")
         served = re.search(r'postern_served_certificate_not_after_seconds\{listener="imaps",source="acme:pebble",'
-                           r'serial="(\w+)"\} (\d+)', metrics)
+                           r'key_type="ecdsa-p256",serial="(\w+)"\} (\d+)', metrics)
         self.assertEqual(served.group(1), certificate["serial"])
         self.assertGreater(int(served.group(2)), time.time())
         self.assertGreaterEqual(int(re.search(r'postern_handshakes_completed_total\{listener="imaps"\} (\d+)',

@@ -22,7 +22,7 @@ Tls::Tls(bool challengesOnly) {
   plan.hostnames = {"mail.example.org"};
   plan.answersChallenges = true;
   plan.challengesOnly = challengesOnly;
-  if (!challengesOnly) plan.meanwhile = {ca_.issue({"mail.example.org"}), "self-signed"};
+  if (!challengesOnly) plan.meanwhile = {ca_.issue({"mail.example.org"}), "self-signed", {}};
   context_ = std::make_shared<tls::ServerContext>(plan, store_, tickets_, challenges_, log_);
 }
 

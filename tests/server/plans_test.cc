@@ -56,11 +56,24 @@ TEST(Plans, ServeTheListenersOwnNamesItsSniRulesAndItsProvidersDomains) {
                               listener("a", "bind = \"127.0.0.1:0\"\ntls.implicit = true") + acme +
                               "domains = \"more.example.org\"\n");
   const auto plan = servingPlan(value.listeners.front(), value);
-  EXPECT_EQ(plan.own, tls::acmeCertificate("le", {"mail.example.org"}));
+  EXPECT_EQ(plan.own, std::vector{tls::acmeCertificate("le", {"mail.example.org"})});
   ASSERT_EQ(plan.domains.size(), 1U);
-  EXPECT_EQ(plan.domains[0], tls::acmeCertificate("le", {"more.example.org"}));
+  EXPECT_EQ(plan.domains[0], std::vector{tls::acmeCertificate("le", {"more.example.org"})});
   EXPECT_EQ(plan.alpn, std::vector<std::string>{"imap"});
   EXPECT_FALSE(plan.answersChallenges);
+}
+
+TEST(Plans, ServeACertificateOfEachKeyTypeAndWantEachNameSetOnce) {
+  const auto value = settings("server.hostname = \"mail.example.org\"\nserver.tls.acme = \"le\"\n" +
+                              listener("a", "bind = \"127.0.0.1:0\"\ntls.implicit = true") + acme +
+                              "domains = \"more.example.org\"\nkey-type = [\"rsa-2048\", \"ecdsa-p384\"]\n");
+  const auto plan = servingPlan(value.listeners.front(), value);
+  EXPECT_EQ(plan.own, (std::vector{tls::acmeCertificate("le", {"mail.example.org"}, "rsa-2048"),
+                                   tls::acmeCertificate("le", {"mail.example.org"}, "ecdsa-p384")}));
+  ASSERT_EQ(plan.domains.size(), 1U);
+  EXPECT_EQ(plan.domains[0], (std::vector{tls::acmeCertificate("le", {"more.example.org"}, "rsa-2048"),
+                                          tls::acmeCertificate("le", {"more.example.org"}, "ecdsa-p384")}));
+  EXPECT_EQ(acmePlan(value).certificates.size(), 2U);
 }
 
 TEST(Plans, AnswerChallengesOnAnImplicitListenerOnThePortAndElseOnAListenerForThatAlone) {

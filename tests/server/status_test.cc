@@ -33,6 +33,8 @@ acme::Status failing() {
   acme::ProviderStatus provider;
   provider.name = "le";
   provider.directory = "https://ca.example/dir";
+  provider.ledger = {{"certificates per registered domain example.org", 3, Time(std::chrono::hours(500024))},
+                     {"new orders per account", 300, std::nullopt}};
   status.providers.push_back(provider);
   return status;
 }
@@ -63,6 +65,32 @@ TEST(Status, ShowsAChallengePortThatCouldNotBeOpenedAtItsProvider) {
   EXPECT_EQ(json["providers"].array().at(0)["last_error"]["detail"].string(), "address in use");
 }
 
+TEST(Status, SaysWhatTheLimitsOfAProviderLeave) {
+  const Json json = statusJson(viewOf(failing()));
+  const auto& ledger = json["providers"].array().at(0)["ledger"].array();
+  ASSERT_EQ(ledger.size(), 2U);
+  EXPECT_EQ(ledger[0]["limit"].string(), "certificates per registered domain example.org");
+  EXPECT_EQ(ledger[0]["left"].integer(), 3);
+  EXPECT_EQ(ledger[0]["refill_at"].string(), rfc3339(Time(std::chrono::hours(500024))));
+  EXPECT_EQ(ledger[1].object().count("refill_at"), 1U);
+  EXPECT_TRUE(ledger[1]["refill_at"].isNull());
+  const std::string text = statusText(json);
+  EXPECT_NE(text.find("LIMIT"), std::string::npos) << text;
+  EXPECT_NE(text.find("certificates per registered domain example.org  le        3     " +
+                      rfc3339(Time(std::chrono::hours(500024)))),
+            std::string::npos)
+      << text;
+}
+
+TEST(Status, NamesTheKeyTypeOfEachCertificate) {
+  auto acme = failing();
+  acme.certificates.push_back(acme.certificates.front());
+  acme.certificates.back().keyType = "rsa-2048";
+  const std::string text = statusText(statusJson(viewOf(acme)));
+  EXPECT_NE(text.find("ecdsa-p256  failing"), std::string::npos) << text;
+  EXPECT_NE(text.find("rsa-2048    failing"), std::string::npos) << text;
+}
+
 TEST(Status, IsATableForAPerson) {
   const std::string text = statusText(statusJson(viewOf(failing())));
   EXPECT_NE(text.find("refused\nfirst\nsecond"), std::string::npos) << text;
@@ -75,7 +103,7 @@ TEST(Metrics, EscapeLabelsAndCountFailures) {
   acme.certificates[0].provider = "a\"b\\c\nd";
   const std::string text = metricsText(viewOf(acme));
   EXPECT_NE(text.find("postern_certificate_failures{names=\"mail.example.org,imap.example.org\","
-                      "provider=\"a\\\"b\\\\c\\nd\",state=\"failing\"} 2\n"),
+                      "provider=\"a\\\"b\\\\c\\nd\",key_type=\"ecdsa-p256\",state=\"failing\"} 2\n"),
             std::string::npos)
       << text;
   EXPECT_NE(text.find("postern_probe_failures_total 3\n"), std::string::npos);

@@ -36,7 +36,7 @@ TEST_F(ConcurrentHandshakesTest, SeeTheCertificatesOfBeforeOrThoseOfAfterNeverAM
   }
   store_.publish(sets[0]);
   auto made = plan();
-  made.domains = {wwwId};
+  made.domains = {{wwwId}};
   made.answersChallenges = true;
   const auto server = context(made);
   const auto subscription = store_.subscribe([&](const std::vector<CertificateId>&) { server->refresh(); });
@@ -74,7 +74,7 @@ TEST_F(ConcurrentHandshakesTest, SeeTheCertificatesOfBeforeOrThoseOfAfterNeverAM
   while (handshakes < 200) {
     store_.publish(sets[static_cast<std::size_t>(++published % generations)]);
     if (published % 5 == 0) server->serve(made);
-    if (published % 7 == 0) server->serveMeanwhile({bootstrap_, "self-signed"});
+    if (published % 7 == 0) server->serveMeanwhile({bootstrap_, "self-signed", {}});
     if (published % 11 == 0) clock_.advance(12h);
     const int before = handshakes;
     while (handshakes == before) std::this_thread::yield();
@@ -85,6 +85,58 @@ TEST_F(ConcurrentHandshakesTest, SeeTheCertificatesOfBeforeOrThoseOfAfterNeverAM
   EXPECT_EQ(wrong, 0);
   EXPECT_GE(published, 10);
   EXPECT_EQ(server->served().certificate, store_.current()->find(own_));
+}
+
+TEST_F(ConcurrentHandshakesTest, GetTheTypeTheyCanUseWhileTheTypesAreSwappedOneByOne) {
+  const auto rsaId = acmeCertificate("le", {"imap.example.org"}, "rsa-2048");
+  std::vector<CertifiedKeyRef> ecdsa, rsa;
+  std::set<std::string> ecdsaSerials, rsaSerials;
+  for (int i = 0; i < generations; ++i) {
+    testing::IssueOptions options;
+    ecdsa.push_back(ca_.issue({"imap.example.org"}, options));
+    options.keyType = KeyType::Rsa2048;
+    rsa.push_back(ca_.issue({"imap.example.org"}, options));
+    ecdsaSerials.insert(ecdsa.back()->serial());
+    rsaSerials.insert(rsa.back()->serial());
+  }
+  store_.publish({{own_, ecdsa[0]}, {rsaId, rsa[0]}});
+  auto made = plan();
+  made.own = {own_, rsaId};
+  const auto server = context(made);
+  const auto subscription = store_.subscribe([&](const std::vector<CertificateId>&) { server->refresh(); });
+
+  std::atomic<bool> stop = false;
+  std::atomic<int> handshakes = 0, wrong = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < clients; ++i) {
+    threads.emplace_back([&, i] {
+      for (int n = 0; !stop || n < 10; ++n) {
+        const bool rsaOnly = (n + i) % 2 == 0;
+        auto options = to("imap.example.org");
+        options.newest = n % 3 == 0 ? TLS1_2_VERSION : TLS1_3_VERSION;
+        if (rsaOnly) options.signatureAlgorithms = "RSA-PSS+SHA256:RSA+SHA256";
+        const auto done = shakeHands(*server, options);
+        if (!done.completed || !(rsaOnly ? rsaSerials : ecdsaSerials).contains(done.serial)) ++wrong;
+        ++handshakes;
+      }
+    });
+  }
+  int published = 0;
+  while (handshakes < 150) {
+    const auto next = static_cast<std::size_t>(++published % generations);
+    if (published % 2 == 0) {
+      store_.publish(own_, ecdsa[next]);
+    } else {
+      store_.publish(rsaId, rsa[next]);
+    }
+    const int before = handshakes;
+    while (handshakes == before) std::this_thread::yield();
+  }
+  stop = true;
+  for (auto& thread : threads) thread.join();
+  store_.unsubscribe(subscription);
+  EXPECT_EQ(wrong, 0);
+  EXPECT_GE(published, 10);
 }
 
 }  // namespace

@@ -94,7 +94,7 @@ TEST_F(HandshakeTest, KeepsTheSelectedCertificateThroughAHelloRetryRequest) {
   const auto id = acmeCertificate("le", domain->names());
   store_.publish({{own_, own}, {id, domain}});
   auto made = plan();
-  made.domains = {id};
+  made.domains = {{id}};
   made.policy.groups = {"P-384"};
   auto options = to("www.example.org");
   options.groups = "X25519:P-384";

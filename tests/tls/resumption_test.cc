@@ -78,7 +78,7 @@ TEST_P(ResumptionTest, ResumesForANameOfItsOwn) {
   const auto id = acmeCertificate("le", domain->names());
   store_.publish(id, domain);
   auto made = plan();
-  made.domains = {id};
+  made.domains = {{id}};
   const auto server = context(made);
   EXPECT_TRUE(resumes(*server, *server, "www.example.org", "WWW.example.org"));
 }
@@ -172,7 +172,7 @@ TEST(TicketTest, ComesAfterTheClientsFinished) {
   ServingPlan plan;
   plan.listener = "smtp";
   plan.policy = intermediatePolicy();
-  plan.meanwhile = {makeSelfSigned(key.get(), {"mx.example.org"}, testing::machineTime()), "self-signed"};
+  plan.meanwhile = {makeSelfSigned(key.get(), {"mx.example.org"}, testing::machineTime()), "self-signed", {}};
   ServerContext context(plan, store, tickets, challenges, log);
 
   std::vector<int> order;  // handshake messages at the server: sent ones as they are, received ones negative

@@ -28,13 +28,13 @@ TEST_F(SelectionTest, ServesWhatStandsMeanwhileUntilTheOwnCertificateArrives) {
 TEST_F(SelectionTest, GoesOverToABetterMeanwhileAtOnceButNotFromTheOwnCertificate) {
   const auto server = context();
   const auto cached = ca_.issue({"imap.example.org", "old.example.org"});
-  server->serveMeanwhile({cached, "acme:other"});
+  server->serveMeanwhile({cached, "acme:other", {}});
   EXPECT_EQ(serialFor(*server, ""), cached->serial());
   EXPECT_EQ(server->served().source, "acme:other");
   const auto own = ca_.issue({"imap.example.org"});
   store_.publish(own_, own);
   server->refresh();
-  server->serveMeanwhile({bootstrap_, "self-signed"});
+  server->serveMeanwhile({bootstrap_, "self-signed", {}});
   EXPECT_EQ(serialFor(*server, ""), own->serial());
 }
 
@@ -67,7 +67,7 @@ TEST_F(SelectionTest, PrefersRulesThenTheOwnCertificateThenTheProvidersDomains) 
   store_.publish({{pair, rule}, {own_, own}, {domainId, domain}});
   auto made = plan();
   made.sni = {{"ruled.example.org", pair}};
-  made.domains = {domainId};
+  made.domains = {{domainId}};
   const auto server = context(made);
   EXPECT_EQ(serialFor(*server, "ruled.example.org"), rule->serial());
   EXPECT_EQ(serialFor(*server, "RULED.example.org"), rule->serial());
@@ -84,7 +84,7 @@ TEST_F(SelectionTest, PrefersAnExactNameOfALaterKindToAWildcardOfAnEarlierOne) {
   store_.publish({{pair, rule}, {own_, own}, {domainId, domain}});
   auto made = plan();
   made.sni = {{"*.example.org", pair}};
-  made.domains = {domainId};
+  made.domains = {{domainId}};
   const auto server = context(made);
   EXPECT_EQ(serialFor(*server, "a.example.org"), domain->serial());
   EXPECT_EQ(serialFor(*server, "b.example.org"), rule->serial());
@@ -98,7 +98,7 @@ TEST_F(SelectionTest, MatchesAWildcardForOneLabelOnly) {
   const auto own = ca_.issue({"imap.example.org"});
   store_.publish({{own_, own}, {id, wild}});
   auto made = plan();
-  made.domains = {id};
+  made.domains = {{id}};
   const auto server = context(made);
   EXPECT_EQ(serialFor(*server, "a.example.net"), wild->serial());
   EXPECT_EQ(serialFor(*server, "b.a.example.net"), own->serial());
@@ -114,7 +114,7 @@ TEST_F(SelectionTest, TakesANameWhoseCertificateDoesNotExistYetForNoMatch) {
   store_.publish({{own_, own}, {wildId, wild}});
   auto made = plan();
   made.sni = {{"late.example.org", missing}};
-  made.domains = {wildId};
+  made.domains = {{wildId}};
   const auto server = context(made);
   EXPECT_EQ(serialFor(*server, "late.example.org"), wild->serial());
   const auto late = ca_.issue({"late.example.org"});
@@ -128,7 +128,7 @@ TEST_F(SelectionTest, DoesNotLetWhatIsServedMeanwhileHideACertificateThatExists)
   const auto id = acmeCertificate("le", domain->names());
   store_.publish(id, domain);
   auto made = plan();
-  made.domains = {id};
+  made.domains = {{id}};
   EXPECT_EQ(serialFor(*context(made), "imap.example.org"), domain->serial());
 }
 
@@ -140,7 +140,7 @@ TEST_F(SelectionTest, ShowsOnlyTheSelectedCertificateWhateverKeyTypeTheClientLik
   const auto id = acmeCertificate("le", domain->names());
   store_.publish({{own_, own}, {id, domain}});
   auto made = plan();
-  made.domains = {id};
+  made.domains = {{id}};
   const auto server = context(made);
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     auto options = to("www.example.org");
@@ -158,7 +158,7 @@ TEST_F(SelectionTest, ServesAStaticPairFoundInTheStore) {
     const auto pair = ca_.issue({"imap.example.org"}, options);
     store_.publish(staticCertificate("pair"), pair);
     auto made = plan();
-    made.own = staticCertificate("pair");
+    made.own = {staticCertificate("pair")};
     const auto server = context(made);
     auto client = to("imap.example.org");
     client.trusted = ca_.root();
@@ -175,7 +175,7 @@ TEST_F(SelectionTest, SendsTheChainThatAClientNeedsToVerify) {
   const auto id = acmeCertificate("le", domain->names());
   store_.publish({{own_, own}, {id, domain}});
   auto made = plan();
-  made.domains = {id};
+  made.domains = {{id}};
   const auto server = context(made);
   for (const char* name : {"imap.example.org", "www.example.org"}) {
     auto options = to(name);
@@ -241,7 +241,7 @@ TEST_F(SelectionTest, FreesAReplacedServingAtALaterChangeAndNotWhenItsLastConnec
     ASSERT_TRUE(server->refresh());
   }
   EXPECT_FALSE(watched.expired());
-  server->serveMeanwhile({bootstrap_, "self-signed"});
+  server->serveMeanwhile({bootstrap_, "self-signed", {}});
   EXPECT_TRUE(watched.expired());
 }
 

@@ -22,8 +22,8 @@ class ServerFixture : public ::testing::Test {
     made.policy = intermediatePolicy();
     made.alpn = {"imap"};
     made.hostnames = {"imap.example.org"};
-    made.own = own_;
-    made.meanwhile = {bootstrap_, "self-signed"};
+    made.own = {own_};
+    made.meanwhile = {bootstrap_, "self-signed", {}};
     return made;
   }
   std::unique_ptr<ServerContext> context(ServingPlan made) {
