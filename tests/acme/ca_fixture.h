@@ -51,6 +51,11 @@ class WithCa : public ::testing::Test {
     client.useAccount(tls::generateKey(tls::KeyType::EcdsaP256), "");
     client.newAccount({"mailto:postmaster@example.org"}, false, {}, {});
   }
+  // After the CA's offers have changed: the client keeps its directory for a day.
+  void readDirectoryAnew() {
+    clock.advance(std::chrono::hours(25));
+    client.directory({});
+  }
   std::string logged() const { return support::contentOf(folder / "log"); }
 
   // The Error that `action` throws; a failure of the test when it throws none.

@@ -101,7 +101,7 @@ TEST_F(IssuanceTest, MakesANewOrderWhereTheOldOneHasExpired) {
 }
 
 TEST_F(IssuanceTest, MakesANewOrderWhereTheAuthorizationsOfTheOldOneHaveExpired) {
-  ca.failNext("challenge", Failure::Refused);
+  ca.failNext("challenge", Failure::ServerError);
   failureOf({"mail.example.org"});
   ca.expireAuthorizations();
   EXPECT_TRUE(issue({"mail.example.org"}));
@@ -144,30 +144,68 @@ TEST_F(IssuanceTest, AnswersEachChallengeOnceHoweverOftenItPolls) {
 }
 
 TEST_F(IssuanceTest, DoesNotAnswerAgainWhatAResumedOrderFindsInProcessing) {
-  ca.authorizationPolls(3);
-  ca.failNext("challenge", Failure::AnswerLost);
-  failureOf({"mail.example.org"});
+  ca.authorizationPolls(100'000);
+  EXPECT_EQ(failureOf({"mail.example.org"}).problem.type, "postern:timeout");
+  ca.authorizationPolls(0);
+  ca.hurryAuthorizations();
   EXPECT_TRUE(issue({"mail.example.org"}));
   EXPECT_EQ(ca.count("challenge"), 1);
   EXPECT_EQ(ca.orders(), 1);
 }
 
 TEST_F(IssuanceTest, MakesANewOrderWhereTheChallengeFailedWhileNobodyWasThere) {
-  ca.failNext("challenge", Failure::AnswerLost);
-  failureOf({"mail.example.org"});
+  ca.authorizationPolls(100'000);
+  EXPECT_EQ(failureOf({"mail.example.org"}).problem.type, "postern:timeout");
+  ca.expireAuthorizations();
+  ca.authorizationPolls(0);
   EXPECT_TRUE(issue({"mail.example.org"}));
   EXPECT_EQ(ca.orders(), 2);
 }
 
-TEST_F(IssuanceTest, PollsAtOnceFirstAndThenWithGrowingPauses) {
-  ca.authorizationPolls(9);
-  issue({"mail.example.org"});
-  std::vector<Duration> waits = clock.waits();
-  ASSERT_GE(waits.size(), 10U);
-  EXPECT_LE(waits.front(), 100ms);
-  EXPECT_TRUE(std::is_sorted(waits.begin(), waits.begin() + 10));
-  EXPECT_GE(waits[3], 1s);
-  EXPECT_LE(waits[9], 10s);
+TEST_F(IssuanceTest, KeepsItsAnswerUpWhereTheCasReplyToTheChallengeIsLost) {
+  for (Failure failure : {Failure::AnswerLost, Failure::ResetMidBody, Failure::EndlessBody}) {
+    journal.order.reset();
+    const int before = ca.count("challenge"), orders = ca.orders();
+    ca.failNext("challenge", failure);
+    EXPECT_TRUE(issue({"mail.example.org"})) << nameOf(failure);
+    EXPECT_EQ(ca.count("challenge"), before + 1) << nameOf(failure);
+    EXPECT_EQ(ca.orders(), orders + 1) << nameOf(failure);
+  }
+  EXPECT_EQ(ca.repeatedAnswers(), 0);
+  EXPECT_NE(logged().find("acme.challenge.answer-lost"), std::string::npos);
+}
+
+TEST_F(IssuanceTest, AnswersAChallengeOnceMoreWhereTheCaWasNeverTold) {
+  ca.failNext("challenge", Failure::Timeout);
+  EXPECT_TRUE(issue({"mail.example.org"}));
+  EXPECT_EQ(ca.count("challenge"), 2);
+  EXPECT_EQ(ca.repeatedAnswers(), 0);
+}
+
+TEST_F(IssuanceTest, AnswersNoChallengeAThirdTimeInOneAttempt) {
+  ca.failNext("challenge", Failure::Refused, 5);
+  EXPECT_EQ(failureOf({"mail.example.org"}).problem.type, "postern:connection");
+  EXPECT_EQ(ca.count("challenge"), 2);
+  EXPECT_TRUE(journal.order);
+}
+
+TEST_F(IssuanceTest, LooksAfter50And150And400MillisecondsAndThenNeverUnderASecondAndLater) {
+  for (std::optional<Duration> told : {std::optional<Duration>(), std::optional<Duration>(0s)}) {
+    journal.order.reset();
+    ca.authorizationPolls(9);
+    ca.pollRetryAfter(told);
+    const std::size_t before = ca.requests().size();
+    issue({"mail.example.org"});
+    const std::vector<test::SeenRequest> seen = ca.requests();
+    std::vector<Duration> looks;
+    std::optional<Time> answered;
+    for (std::size_t i = before; i < seen.size(); ++i) {
+      if (seen[i].stage == "challenge") answered = seen[i].at;
+      if (answered && seen[i].stage == "authorization") looks.push_back(seen[i].at - *answered);
+    }
+    EXPECT_EQ(looks,
+              (std::vector<Duration>{50ms, 150ms, 400ms, 1400ms, 3400ms, 7400ms, 14400ms, 24400ms, 34400ms, 44400ms}));
+  }
 }
 
 TEST_F(IssuanceTest, PollsWhenRetryAfterTellsIt) {
@@ -214,7 +252,7 @@ TEST_F(IssuanceTest, SurvivesAFailedPollAndAnswersNoChallengeAgain) {
 TEST_F(IssuanceTest, PollsTheOrderUntilItIsIssued) {
   ca.orderPolls(4);
   EXPECT_TRUE(issue({"mail.example.org"}));
-  EXPECT_GE(ca.count("order"), 5);
+  EXPECT_EQ(ca.count("order"), 5);
   EXPECT_EQ(ca.count("finalize"), 1);
 }
 
@@ -311,12 +349,44 @@ TEST_F(IssuanceTest, KeepsAnOrderWhoseFinalizeMeetsALimit) {
   EXPECT_TRUE(journal.order);
 }
 
-TEST_F(IssuanceTest, AsksTheOrderWhereFinalizeFindsItNotReady) {
-  ca.refuseNext("orderNotReady", "finalize");
-  // The fake CA really did not finalize, so the order stays `ready` until the bound: then it is resumed and finalized.
-  EXPECT_EQ(failureOf({"mail.example.org"}).problem.type, "postern:timeout");
+TEST_F(IssuanceTest, WaitsForTheOrderWhereFinalizeFindsItNotReadyAndFinalizesAgain) {
+  ca.refuseNext("orderNotReady", "finalize", 3);
   EXPECT_TRUE(issue({"mail.example.org"}));
+  EXPECT_EQ(ca.count("finalize"), 4);
+  EXPECT_EQ(ca.count("order"), 3);
   EXPECT_EQ(ca.orders(), 1);
+}
+
+TEST_F(IssuanceTest, GivesUpAnOrderThatIsNeverReadyToBeFinalizedAndKeepsIt) {
+  ca.refuseNext("orderNotReady", "finalize", 1000);
+  EXPECT_EQ(failureOf({"mail.example.org"}).problem.type, "postern:timeout");
+  EXPECT_LT(ca.count("finalize"), 50);
+  EXPECT_TRUE(journal.order);
+}
+
+TEST_F(IssuanceTest, TakesEightRequestsForANameWithItsRenewalInformation) {
+  ca.offerRenewalInfo(true);
+  readDirectoryAnew();
+  ca.orderPolls(1);
+  const int before = ca.total();
+  tls::CertifiedKeyRef certificate = issue({"mail.example.org"});
+  EXPECT_TRUE(client.renewalInfo(*certificate, {}, 0.5, {}));
+  // newOrder, authorization, challenge, authorization, finalize, order, certificate, renewalInfo
+  EXPECT_EQ(ca.total() - before, 9);  // and one look more, because this CA wants two
+  ca.orderPolls(0);
+  journal.order.reset();
+  const int then = ca.total();
+  EXPECT_TRUE(client.renewalInfo(*issue({"mail.example.org"}), {}, 0.5, {}));
+  EXPECT_EQ(ca.total() - then, 7);  // finalize's answer was `valid` and nothing had to be looked at
+}
+
+TEST_F(IssuanceTest, FinalizesAtOnceWhereAllAuthorizationsAreReused) {
+  ca.reuseAuthorizations(true);
+  issue({"mail.example.org"});
+  journal.order.reset();
+  const int before = ca.total();
+  EXPECT_TRUE(issue({"mail.example.org"}));
+  EXPECT_EQ(ca.total() - before, 3);  // newOrder, finalize, certificate
 }
 
 TEST_F(IssuanceTest, GetsThroughACaThatRefusesEverySecondNonce) {

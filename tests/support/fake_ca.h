@@ -1,5 +1,6 @@
-// FakeCa: the server's side of RFC 8555 behind a Transport, for tests. It checks what a strict CA checks (signatures,
-// single use of nonces, kid and jwk, url, ownership, names of the CSR), really signs certificates, and fails on demand.
+// FakeCa: the server's side of RFC 8555, 8738 and 9773 behind a Transport, for tests. It checks what a strict CA checks
+// (signatures, single use of nonces, kid and jwk, url, ownership, names of the CSR), really signs certificates, and
+// fails on demand.
 //
 // Any thread may call anything here. It lives by the clock that it is given and keeps everything until it goes.
 #pragma once
@@ -20,28 +21,12 @@
 #include "acme/transport.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "tests/support/fake_ca_failure.h"
 #include "tests/support/test_issuer.h"
 #include "tls/alpn_challenges.h"
 #include "tls/certified_key.h"
 
 namespace postern::test {
-
-enum class Failure {
-  Refused,          // connection refused: the request does not reach the CA
-  Timeout,          // the same, after the request's whole time-out has passed on the clock
-  Hang,             // blocks until release() or the stop request
-  ResetMidBody,     // the request has its effect, the answer breaks off
-  AnswerLost,       // the request has its effect, no answer comes (time-out)
-  ServerError,      // 500 with a problem document; no effect, as for all below
-  Unavailable,      // 503 without a body, Retry-After in seconds
-  RateLimited,      // 429 with a problem document, Retry-After as a date
-  RateLimitedHtml,  // 429 of a gateway: HTML, Retry-After in seconds
-  NotFound,         // 404 in HTML
-  BadNonce,         // 400 badNonce with a fresh nonce
-  NoNonce,          // effect and answer, but without Replay-Nonce
-  TruncatedJson,    // effect, the answer's body is cut in half
-  WrongJson,        // effect, the answer's body is JSON of another shape
-};
 
 enum class WrongCertificate {
   OtherKey,
@@ -55,10 +40,34 @@ enum class WrongCertificate {
   ClientOnly
 };
 
+struct SeenRequest {
+  Time at;
+  std::string stage, url;
+  bool operator==(const SeenRequest&) const = default;
+};
+
+struct IssuedCertificate {
+  std::string account, serial, renewalId, profile, replaces;  // serial: lower-case hexadecimal
+  std::vector<std::string> names;
+  Time notBefore, notAfter;
+  std::optional<int> revoked;  // the reason
+};
+
+struct SeenRevocation {
+  std::string serial;
+  int reason;
+  bool byCertificateKey;
+  bool operator==(const SeenRevocation&) const = default;
+};
+
+struct RenewalWindow {
+  Time start, end;
+};
+
 class FakeCa : public acme::Transport {
  public:
-  // Finds the problem of an answer, nothing when it is right.
-  // Called under the CA's lock: it must not call the CA.
+  // Finds the problem of an answer, nothing when it is right. This and the other callbacks are called under the CA's
+  // lock: they must not call the CA.
   using Validation =
       std::function<std::optional<acme::Problem>(const std::string& name, const std::string& keyAuthorization)>;
 
@@ -73,9 +82,8 @@ class FakeCa : public acme::Transport {
   static acme::TransportFactory factory(std::vector<FakeCa*> cas);
   std::string rootPem() const { return issuer_.rootPem(); }
 
-  // --- what goes wrong. Stages: directory newNonce newAccount account newOrder order authorization challenge finalize
-  // certificate; "" is any signed request. Each of these lasts for `times` requests of the stage, in the order of the
-  // calls.
+  // --- what goes wrong. Stages: those of stages(); "" is any signed request. Each of these lasts for `times` requests
+  // of the stage, in the order of the calls.
   void failNext(const std::string& stage, Failure failure, int times = 1);
   void refuseNext(const std::string& errorType, const std::string& stage = "", int times = 1);  // "rejectedIdentifier"
   void release();  // ends every Hang, and lets those to come through
@@ -116,6 +124,50 @@ class FakeCa : public acme::Transport {
   void validateWith(Validation validation) {
     set([&] { validation_ = std::move(validation); });
   }
+  // What the CA's web client reads at http://NAME/.well-known/acme-challenge/TOKEN; nothing: connection refused.
+  using HttpFetch = std::function<std::optional<std::string>(const std::string& name, const std::string& token)>;
+  void fetchHttpWith(HttpFetch fetch) {
+    set([&] { httpFetch_ = std::move(fetch); });
+  }
+  // The TXT records that the CA finds at "_acme-challenge.NAME".
+  using DnsLookup = std::function<std::vector<std::string>(const std::string& recordName)>;
+  void lookUpDnsWith(DnsLookup lookup) {
+    set([&] { dnsLookup_ = std::move(lookup); });
+  }
+  // --- what it offers beyond the least
+  // An external account that new accounts may be bound to, or must be. `hmacKey` raw.
+  void externalAccount(const std::string& keyId, const std::string& hmacKey, bool required = true);
+  void offerProfiles(std::map<std::string, std::string> profiles) {
+    set([&] { profiles_ = std::move(profiles); });
+  }
+  void profileLifetime(const std::string& profile, Duration time) {
+    set([&] { profileLifetimes_[profile] = time; });
+  }
+  // Names of the roots of alternate chains, which go over the same intermediate's key.
+  void alternateRoots(const std::vector<std::string>& names);
+  void withhold(std::set<std::string> resources) {
+    set([&] { withheld_ = std::move(resources); });
+  }  // from the directory: "keyChange", "revokeCert"
+  // ARI (RFC 9773). Without a rule the window is the twenty-fourth of the lifetime after two thirds of it.
+  void offerRenewalInfo(bool on) {
+    set([&] { renewalInfo_ = on; });
+  }
+  using WindowRule = std::function<RenewalWindow(const IssuedCertificate&)>;
+  void suggestWindows(WindowRule rule) {
+    set([&] { windowRule_ = std::move(rule); });
+  }
+  void suggestWindow(const std::string& serial, RenewalWindow window) {
+    set([&] { windows_[serial] = window; });
+  }  // goes before the rule
+  void explainWindows(std::string url) {
+    set([&] { explanation_ = std::move(url); });
+  }
+  void renewalRetryAfter(std::optional<std::string> header) {
+    set([&] { renewalRetryAfter_ = std::move(header); });
+  }  // as it stands in the header; "21600"
+  void refuseReplaces(std::optional<std::string> errorType) {
+    set([&] { refuseReplaces_ = std::move(errorType); });
+  }  // each newOrder with `replaces`
   void forgetAccounts() {
     set([&] { accounts_.clear(); });
   }
@@ -126,6 +178,7 @@ class FakeCa : public acme::Transport {
     });
   }
   void expireAuthorizations();  // pending and valid ones
+  void hurryAuthorizations();   // all that wait are decided at the look after the next
   void moveUrls() {
     set([&] { ++urlVersion_; });
   }  // newOrder and its like move; the old ones answer 404
@@ -136,13 +189,21 @@ class FakeCa : public acme::Transport {
   int issued() const { return get(issued_); }  // certificates
   int orders() const { return get(ordersMade_); }
   int accounts() const { return get(accountsMade_); }
-  int repeatedAnswers() const { return get(repeatedAnswers_); }  // to challenges that had been answered before
-  std::vector<std::string> contacts() const;                     // of the account made or changed last
-  std::vector<std::vector<std::string>> orderedNames() const;    // of each order, in time's order
+  int repeatedAnswers() const { return get(repeatedAnswers_); }         // to challenges that had been answered before
+  std::vector<std::string> contacts() const;                            // of the account made or changed last
+  std::vector<std::vector<std::string>> orderedNames() const;           // of each order, in time's order
+  std::vector<SeenRequest> requests() const { return get(requests_); }  // each that reached the CA, in time's order
+  std::vector<IssuedCertificate> certificates() const { return get(issuedCertificates_); }
+  std::vector<SeenRevocation> revocations() const { return get(revocations_); }
+  std::vector<std::string> replaced() const { return get(replaced_); }  // renewal ids, by orders that were finalized
+  std::vector<std::string> orderedProfiles() const { return get(orderedProfiles_); }  // of each order, "" for none
+  std::string accountStatus() const;         // of the account made or changed last
+  std::string accountThumbprint() const;     // the same
+  std::vector<std::string> boundTo() const;  // key ids of external accounts, of each account that has one
 
  private:
   struct Account {
-    std::string url, thumbprint;
+    std::string url, thumbprint, status = "valid", boundTo;
     tls::KeyPtr key;
     std::vector<std::string> contact;
   };
@@ -152,17 +213,19 @@ class FakeCa : public acme::Transport {
     std::optional<acme::Problem> problem;
   };
   struct Order {
-    std::string account, status = "pending", certificate;
+    std::string account, status = "pending", certificate, profile, replaces;
     std::vector<std::string> names, authorizations;  // those by their ids
     int pollsLeft = 0;
-    Time expires{};
+    Time expires{}, stuckUntil{};
     std::optional<acme::Problem> problem;
   };
   struct Certificate {
-    std::string account, pem;
+    std::string account, leaf, intermediate;  // in PEM
+    std::string order;
+    tls::KeyPtr key;  // of the CSR
   };
-  struct Signed {  // a request whose signature holds
-    std::string url, account, thumbprint;
+  struct Signed {                          // a request whose signature holds
+    std::string url, account, thumbprint;  // account "" where the key itself signed
     Json payload;
     bool isGet = false;
     tls::KeyPtr key;
@@ -188,36 +251,51 @@ class FakeCa : public acme::Transport {
     return value;
   }
 
-  // How requests go in and out (fake_ca.cc).
+  // How requests go in and out (fake_ca_wire.cc).
   std::string stageOf(const std::string& url) const;
   Planned planned(const std::string& stage);
   std::optional<acme::HttpResponse> failedBefore(const Planned& plan, const acme::HttpRequest& request,
                                                  std::unique_lock<std::mutex>& lock, std::stop_token stop);
   acme::HttpResponse failedAfter(const Planned& plan, acme::HttpResponse response, const acme::HttpRequest& request,
                                  std::unique_lock<std::mutex>& lock, std::stop_token stop);
+  void arm(const Planned& plan, const std::string& stage, const acme::HttpRequest& request);
   acme::HttpResponse answer(const std::string& stage, const acme::HttpRequest& request);
   Signed verified(const std::string& stage, const acme::HttpRequest& request);
   acme::HttpResponse json(int status, const Json& body, const std::string& type = "application/json");
   acme::HttpResponse refuse(const Refusal& refusal);
   std::string newNonce();
 
-  // What they ask for (fake_ca_resources.cc).
+  // Accounts and the directory (fake_ca_accounts.cc).
   acme::HttpResponse directory();
   acme::HttpResponse newAccount(const Signed& request);
   acme::HttpResponse account(const Signed& request);
+  acme::HttpResponse keyChange(const Signed& request);
+  std::string externalAccountOf(const Signed& request) const;  // key id of the binding, "" for none
+
+  // Orders (fake_ca_resources.cc).
   acme::HttpResponse newOrder(const Signed& request);
   acme::HttpResponse order(const Signed& request);
   acme::HttpResponse authorization(const Signed& request);
   acme::HttpResponse challenge(const Signed& request);
-  acme::HttpResponse finalize(const Signed& request);
-  acme::HttpResponse certificate(const Signed& request);
   std::string authorizationFor(const std::string& account, const std::string& name);
   void validate(Authorization& authorization);
   std::optional<acme::Problem> checkAlpn(const std::string& name, const std::string& keyAuthorization) const;
+  std::optional<acme::Problem> checkHttp(const Authorization& authorization, const std::string& expected) const;
+  std::optional<acme::Problem> checkDns(const std::string& name, const std::string& keyAuthorization) const;
   void settle(Order& order);
-  std::string issue(EVP_PKEY* key, const Order& order) const;
+  void demandReplaceable(const std::string& renewalId, const std::string& account) const;
+
+  // Certificates (fake_ca_certificates.cc).
+  acme::HttpResponse finalize(const Signed& request);
+  acme::HttpResponse certificate(const Signed& request);
+  acme::HttpResponse revokeCert(const Signed& request);
+  acme::HttpResponse renewalInfo(const std::string& id);
+  void issue(Certificate& certificate, const Order& order, std::optional<WrongCertificate> wrong) const;
+  void record(const Certificate& certificate, const Order& order);
+
   Json orderJson(const std::string& id, const Order& order) const;
   Json authorizationJson(const std::string& id, const Authorization& authorization) const;
+  std::vector<std::string> offeredTo(const Authorization& authorization) const;
   Json challengeJson(const std::string& id, const std::string& type, const Authorization& authorization) const;
   void addPollRetryAfter(acme::HttpResponse& response) const;
 
@@ -254,14 +332,32 @@ class FakeCa : public acme::Transport {
   std::vector<std::string> offered_{"http-01", "dns-01", "tls-alpn-01"};
   std::string terms_ = "https://ca.test/terms";
   Validation validation_;
+  HttpFetch httpFetch_;
+  DnsLookup dnsLookup_;
+  std::string externalKeyId_, externalKey_;
+  bool externalRequired_ = false;
+  std::map<std::string, std::string> profiles_;
+  std::map<std::string, Duration> profileLifetimes_;
+  std::vector<std::string> crossSigned_;  // the intermediate of each alternate chain
+  std::set<std::string> withheld_;
+  bool renewalInfo_ = false;
+  WindowRule windowRule_;
+  std::map<std::string, RenewalWindow> windows_;
+  std::string explanation_;
+  std::optional<std::string> renewalRetryAfter_ = "21600", refuseReplaces_;
   std::map<std::string, acme::Problem> failingNames_;
   std::optional<acme::Problem> failOrders_;
-  std::optional<WrongCertificate> wrong_;
+  std::optional<WrongCertificate> wrong_, wrongOnce_;
+  bool stuckOnce_ = false, invalidOnce_ = false;
   std::map<std::string, Account> accounts_;  // by URL
   std::map<std::string, Authorization> authorizations_;
   std::map<std::string, Order> orders_;
   std::map<std::string, Certificate> certificates_;
   std::vector<std::vector<std::string>> orderedNames_;
+  std::vector<SeenRequest> requests_;
+  std::vector<IssuedCertificate> issuedCertificates_;
+  std::vector<SeenRevocation> revocations_;
+  std::vector<std::string> replaced_, orderedProfiles_;
   std::string lastAccount_;
   int lastId_ = 0, lastNonce_ = 0, issued_ = 0, ordersMade_ = 0, accountsMade_ = 0, repeatedAnswers_ = 0,
       nonceRejections_ = 0;

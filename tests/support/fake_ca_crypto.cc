@@ -3,12 +3,15 @@
 #include <arpa/inet.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/hmac.h>
 #include <openssl/param_build.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include <array>
 
 #include "base/encoding.h"
+#include "base/text.h"
 
 namespace postern::test {
 namespace {
@@ -46,16 +49,32 @@ std::string nameFrom(const GENERAL_NAME* name) {
 }  // namespace
 
 tls::KeyPtr keyFromJwk(const Json& jwk) {
-  auto x = fromBase64Url(jwk["x"].string()), y = fromBase64Url(jwk["y"].string());
-  if (jwk["kty"].string() != "EC" || jwk["crv"].string() != "P-256" || !x || !y || x->size() != 32 || y->size() != 32) {
-    return nullptr;
-  }
-  std::string point = "\x04" + *x + *y;
+  using BignumPtr = tls::Owned<BIGNUM, BN_free>;
+  const bool isRsa = jwk["kty"].string() == "RSA";
+  const std::string curve = jwk["crv"].string();
+  const std::size_t size = curve == "P-256" ? 32 : 48;
   BuilderPtr builder(OSSL_PARAM_BLD_new());
-  OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, "P-256", 0);
-  OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size());
+  std::string point;
+  BignumPtr n, e;
+  if (isRsa) {
+    auto modulus = fromBase64Url(jwk["n"].string()), exponent = fromBase64Url(jwk["e"].string());
+    if (!modulus || !exponent) return nullptr;
+    n.reset(BN_bin2bn(bytesOf(*modulus), static_cast<int>(modulus->size()), nullptr));
+    e.reset(BN_bin2bn(bytesOf(*exponent), static_cast<int>(exponent->size()), nullptr));
+    OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, n.get());
+    OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, e.get());
+  } else {
+    auto x = fromBase64Url(jwk["x"].string()), y = fromBase64Url(jwk["y"].string());
+    if (jwk["kty"].string() != "EC" || (curve != "P-256" && curve != "P-384") || !x || !y || x->size() != size ||
+        y->size() != size) {
+      return nullptr;
+    }
+    point = "\x04" + *x + *y;
+    OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, curve.c_str(), 0);
+    OSSL_PARAM_BLD_push_octet_string(builder.get(), OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size());
+  }
   ParametersPtr parameters(OSSL_PARAM_BLD_to_param(builder.get()));
-  KeyContextPtr context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  KeyContextPtr context(EVP_PKEY_CTX_new_from_name(nullptr, isRsa ? "RSA" : "EC", nullptr));
   EVP_PKEY* key = nullptr;
   if (EVP_PKEY_fromdata_init(context.get()) != 1 ||
       EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.get()) != 1) {
@@ -66,25 +85,92 @@ tls::KeyPtr keyFromJwk(const Json& jwk) {
 }
 
 std::string thumbprintOf(const Json& jwk) {
+  if (jwk["kty"].string() == "RSA") {
+    return base64Url(sha256(R"({"e":")" + jwk["e"].string() + R"(","kty":"RSA","n":")" + jwk["n"].string() + R"("})"));
+  }
   return base64Url(sha256(R"({"crv":")" + jwk["crv"].string() + R"(","kty":")" + jwk["kty"].string() + R"(","x":")" +
                           jwk["x"].string() + R"(","y":")" + jwk["y"].string() + R"("})"));
 }
 
-bool signatureHolds(EVP_PKEY* key, const std::string& input, const std::string& signature) {
-  if (signature.size() != 64) return false;
-  SignaturePtr pair(ECDSA_SIG_new());
-  BIGNUM* r = BN_bin2bn(bytesOf(signature), 32, nullptr);
-  BIGNUM* s = BN_bin2bn(bytesOf(signature) + 32, 32, nullptr);
-  ECDSA_SIG_set0(pair.get(), r, s);
-  unsigned char* der = nullptr;
-  int length = i2d_ECDSA_SIG(pair.get(), &der);
-  std::string encoded(der, der + length);
-  OPENSSL_free(der);
+bool signatureHolds(EVP_PKEY* key, const std::string& input, const std::string& signature,
+                    const std::string& algorithm) {
+  std::string encoded = signature;
+  const bool isRsa = algorithm == "RS256";
+  const int bits = algorithm == "ES256" ? 256 : 384;
+  if (isRsa != (EVP_PKEY_is_a(key, "RSA") == 1) || (!isRsa && EVP_PKEY_get_bits(key) != bits)) return false;
+  if (!isRsa) {
+    const int half = bits / 8;
+    if (signature.size() != static_cast<std::size_t>(2 * half)) return false;
+    SignaturePtr pair(ECDSA_SIG_new());
+    BIGNUM* r = BN_bin2bn(bytesOf(signature), half, nullptr);
+    BIGNUM* s = BN_bin2bn(bytesOf(signature) + half, half, nullptr);
+    ECDSA_SIG_set0(pair.get(), r, s);
+    unsigned char* der = nullptr;
+    int length = i2d_ECDSA_SIG(pair.get(), &der);
+    encoded.assign(der, der + length);
+    OPENSSL_free(der);
+  }
   DigestContextPtr context(EVP_MD_CTX_new());
-  bool holds = EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr, key) == 1 &&
+  const EVP_MD* digest = algorithm == "ES384" ? EVP_sha384() : EVP_sha256();
+  bool holds = EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key) == 1 &&
                EVP_DigestVerify(context.get(), bytesOf(encoded), encoded.size(), bytesOf(input), input.size()) == 1;
   tls::drainErrors();
   return holds;
+}
+
+std::string hmacSha256(const std::string& key, const std::string& input) {
+  std::array<unsigned char, 32> mac{};
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytesOf(input), input.size(), mac.data(), nullptr);
+  return {mac.begin(), mac.end()};
+}
+
+std::string renewalIdOf(X509* certificate) {
+  const ASN1_OCTET_STRING* issuer = X509_get0_authority_key_id(certificate);
+  if (!issuer) return "";
+  const std::string keyId(reinterpret_cast<const char*>(ASN1_STRING_get0_data(issuer)),
+                          static_cast<std::size_t>(ASN1_STRING_length(issuer)));
+  // The contents of the DER INTEGER: the number's bytes, with a zero before a first bit that is set.
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
+  std::string number(reinterpret_cast<const char*>(ASN1_STRING_get0_data(serial)),
+                     static_cast<std::size_t>(ASN1_STRING_length(serial)));
+  if (!number.empty() && (static_cast<unsigned char>(number[0]) & 0x80U) != 0) number.insert(0, 1, '\0');
+  return base64Url(keyId) + "." + base64Url(number);
+}
+
+bool isAddress(const std::string& name) {
+  std::array<unsigned char, 16> address{};
+  return inet_pton(AF_INET, name.c_str(), address.data()) == 1 ||
+         inet_pton(AF_INET6, name.c_str(), address.data()) == 1;
+}
+
+std::string spelledName(const std::string& name) {
+  std::array<unsigned char, 16> address{};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  for (int family : {AF_INET, AF_INET6}) {
+    if (inet_pton(family, name.c_str(), address.data()) != 1) continue;
+    return inet_ntop(family, address.data(), text.data(), static_cast<socklen_t>(text.size()));
+  }
+  return lower(name);
+}
+
+tls::CertPtr certificateFromDer(const std::string& der) {
+  const unsigned char* at = bytesOf(der);
+  tls::CertPtr certificate(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  if (!certificate) tls::drainErrors();
+  return certificate;
+}
+
+tls::CertPtr certificateFromPem(const std::string& pem) {
+  tls::BioPtr in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  tls::CertPtr certificate(PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr));
+  if (!certificate) tls::drainErrors();
+  return certificate;
+}
+
+std::string serialOf(X509* certificate) {
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate);
+  return hex({reinterpret_cast<const char*>(ASN1_STRING_get0_data(serial)),
+              static_cast<std::size_t>(ASN1_STRING_length(serial))});
 }
 
 std::string sha256(const std::string& bytes) {

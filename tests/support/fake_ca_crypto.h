@@ -12,12 +12,23 @@
 
 namespace postern::test {
 
-// The key of a JWK {"kty":"EC","crv":"P-256",...}; null when it is none.
+// The key of a JWK: EC P-256, EC P-384 or RSA; null when it is none.
 tls::KeyPtr keyFromJwk(const Json& jwk);
 std::string thumbprintOf(const Json& jwk);
-// An ES256 signature, r and s side by side, over `input`.
-bool signatureHolds(EVP_PKEY* key, const std::string& input, const std::string& signature);
+// A signature of ES256, ES384 (r and s side by side) or RS256 over `input`; the key has to be of that algorithm.
+bool signatureHolds(EVP_PKEY* key, const std::string& input, const std::string& signature,
+                    const std::string& algorithm = "ES256");
 std::string sha256(const std::string& bytes);
+std::string hmacSha256(const std::string& key, const std::string& input);
+
+// RFC 9773 section 4.1, "" without an authority key identifier.
+std::string renewalIdOf(X509* certificate);
+// An IP address in its one spelling, any other name in lower case.
+std::string spelledName(const std::string& name);
+bool isAddress(const std::string& name);
+tls::CertPtr certificateFromDer(const std::string& der);  // null when it is none
+tls::CertPtr certificateFromPem(const std::string& pem);  // the first
+std::string serialOf(X509* certificate);                  // lower-case hexadecimal
 
 struct Request {  // a PKCS #10 request whose signature holds
   tls::KeyPtr key;

@@ -1,8 +1,9 @@
-// The resources of the fake CA: RFC 8555 section 7, as its requests ask for them.
+// Orders, authorizations and challenges of the fake CA: RFC 8555 sections 7.4 and 7.5, as requests ask for them.
 #include <algorithm>
 #include <utility>
 
 #include "base/encoding.h"
+#include "base/text.h"
 #include "tests/support/fake_ca.h"
 #include "tests/support/fake_ca_crypto.h"
 
@@ -12,8 +13,7 @@ namespace {
 constexpr const char* errorPrefix = "urn:ietf:params:acme:error:";
 
 Json identifierJson(const std::string& name) {
-  bool isAddress = name.find(':') != std::string::npos || name.find_first_not_of("0123456789.") == std::string::npos;
-  return Json::Object{{"type", isAddress ? "ip" : "dns"}, {"value", name}};
+  return Json::Object{{"type", isAddress(name) ? "ip" : "dns"}, {"value", name}};
 }
 
 std::string withoutWildcard(const std::string& name) {
@@ -31,68 +31,11 @@ Json problemJson(const acme::Problem& problem) {
   return json;
 }
 
-std::vector<std::string> sorted(std::vector<std::string> names) {
-  for (std::string& name : names) {
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
-  }
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  return names;
-}
-
 bool isOver(const std::string& status) {
   return status == "invalid" || status == "expired" || status == "deactivated" || status == "revoked";
 }
 
 }  // namespace
-
-acme::HttpResponse FakeCa::directory() {
-  Json::Object meta;
-  if (!terms_.empty()) meta["termsOfService"] = terms_;
-  Json::Object directory{{"newNonce", entryUrl("newNonce")},   {"newAccount", entryUrl("newAccount")},
-                         {"newOrder", entryUrl("newOrder")},   {"revokeCert", entryUrl("revokeCert")},
-                         {"keyChange", entryUrl("keyChange")}, {"meta", std::move(meta)}};
-  if (future_) directory["xK3zQ"] = Json::Array{"https://community.letsencrypt.org/t/adding-random-entries/33417", 7};
-  return json(200, std::move(directory));
-}
-
-acme::HttpResponse FakeCa::newAccount(const Signed& request) {
-  for (const auto& [existing, account] : accounts_) {
-    if (account.thumbprint != request.thumbprint) continue;
-    acme::HttpResponse response = json(200, Json::Object{{"status", "valid"}});
-    response.headers.emplace("location", existing);
-    return response;
-  }
-  if (request.payload["onlyReturnExisting"].boolean()) throw Refusal{400, "accountDoesNotExist", "no such account"};
-  if (!terms_.empty() && !request.payload["termsOfServiceAgreed"].boolean()) {
-    throw Refusal{403, "userActionRequired", "the terms of service must be agreed to"};
-  }
-  Account made;
-  made.url = url("account", nextId());
-  made.thumbprint = request.thumbprint;
-  made.key = tls::share(request.key.get());
-  made.contact = request.payload["contact"].stringList();
-  for (const std::string& contact : made.contact) {
-    if (!contact.starts_with("mailto:")) throw Refusal{400, "unsupportedContact", "only mailto"};
-  }
-  lastAccount_ = made.url;
-  ++accountsMade_;
-  acme::HttpResponse response = json(201, Json::Object{{"status", "valid"}});
-  response.headers.emplace("location", made.url);
-  accounts_[lastAccount_] = std::move(made);
-  return response;
-}
-
-acme::HttpResponse FakeCa::account(const Signed& request) {
-  if (request.url != request.account) throw Refusal{403, "unauthorized", "it is another account"};
-  Account& found = accounts_.at(request.account);
-  if (request.payload["contact"].isArray()) {
-    found.contact = request.payload["contact"].stringList();
-    lastAccount_ = found.url;
-  }
-  return json(200, Json::Object{{"status", "valid"}, {"contact", Json::strings(found.contact)}});
-}
 
 std::string FakeCa::authorizationFor(const std::string& account, const std::string& name) {
   for (const auto& [id, old] : authorizations_) {
@@ -113,22 +56,46 @@ acme::HttpResponse FakeCa::newOrder(const Signed& request) {
   made.account = request.account;
   for (const Json& identifier : request.payload["identifiers"].array()) {
     std::string name = identifier["value"].string();
-    if (name.empty() || identifier["type"].string() != identifierJson(name)["type"].string()) {
-      throw Refusal{400, "malformed", "an identifier has no value or the wrong type"};
+    // RFC 8738 section 3: an address has one spelling.
+    if (name.empty() || identifier["type"].string() != identifierJson(name)["type"].string() ||
+        name != spelledName(name)) {
+      throw Refusal{400, "malformed", "an identifier has no value, the wrong type or another spelling"};
     }
     made.names.push_back(name);
   }
   if (made.names.empty()) throw Refusal{400, "malformed", "no identifiers"};
+  made.profile = request.payload["profile"].string();
+  if (!made.profile.empty() && !profiles_.contains(made.profile)) {
+    throw Refusal{400, "invalidProfile", "no profile is called " + made.profile};
+  }
+  made.replaces = request.payload["replaces"].string();
+  if (!made.replaces.empty()) demandReplaceable(made.replaces, request.account);
   for (const std::string& name : made.names) made.authorizations.push_back(authorizationFor(request.account, name));
   made.expires = clock_.now() + std::chrono::hours(24 * 7);
   settle(made);
   ++ordersMade_;
   orderedNames_.push_back(made.names);
+  orderedProfiles_.push_back(made.profile);
   std::string id = nextId();
   acme::HttpResponse response = json(201, orderJson(id, made));
   response.headers.emplace("location", url("order", id));
   orders_[id] = std::move(made);
   return response;
+}
+
+// RFC 9773 section 5.
+void FakeCa::demandReplaceable(const std::string& renewalId, const std::string& account) const {
+  if (refuseReplaces_) throw Refusal{*refuseReplaces_ == "alreadyReplaced" ? 409 : 400, *refuseReplaces_, "as wanted"};
+  auto predecessor = std::find_if(issuedCertificates_.begin(), issuedCertificates_.end(),
+                                  [&](const IssuedCertificate& each) { return each.renewalId == renewalId; });
+  if (!renewalInfo_ || predecessor == issuedCertificates_.end() || predecessor->account != account) {
+    throw Refusal{400, "malformed", "no certificate to replace has that id"};
+  }
+  // An order under way holds its predecessor as well.
+  for (const auto& [id, order] : orders_) {
+    const bool gone = order.status == "invalid" || (order.status != "valid" && clock_.now() >= order.expires);
+    if (order.replaces == renewalId && !gone) throw Refusal{409, "alreadyReplaced", "another order replaces it"};
+  }
 }
 
 void FakeCa::settle(Order& order) {
@@ -149,7 +116,8 @@ acme::HttpResponse FakeCa::order(const Signed& request) {
   Order& found = owned(orders_, id, request);
   if (!request.isGet) throw Refusal{400, "malformed", "an order is read with an empty payload"};
   settle(found);
-  if (found.status == "processing" && --found.pollsLeft < 0) found.status = failOrders_ ? "invalid" : "valid";
+  if (found.status == "processing" && clock_.now() >= found.stuckUntil && --found.pollsLeft < 0)
+    found.status = failOrders_ ? "invalid" : "valid";
   if (found.status == "invalid" && failOrders_) found.problem = failOrders_;
   acme::HttpResponse response = json(200, orderJson(id, found));
   if (found.status == "processing") addPollRetryAfter(response);
@@ -185,11 +153,22 @@ acme::HttpResponse FakeCa::challenge(const Signed& request) {
 void FakeCa::validate(Authorization& authorization) {
   std::string name = withoutWildcard(authorization.name);
   std::string expected = authorization.token + "." + accounts_.at(authorization.account).thumbprint;
+  const std::string& type = authorization.answeredType;
   if (auto failing = failingNames_.find(authorization.name); failing != failingNames_.end()) {
     authorization.problem = failing->second;
+  } else if (invalidOnce_) {
+    invalidOnce_ = false;
+    acme::Problem problem = acme::makeProblem("compound", "several things are wrong");
+    problem.subproblems = {acme::makeProblem("connection", "Timeout during connect", name),
+                           acme::makeProblem("caa", "CAA record prevents issuance", name)};
+    authorization.problem = std::move(problem);
   } else if (validation_) {
     authorization.problem = validation_(name, expected);
-  } else if (challenges_) {
+  } else if (type == "http-01" && httpFetch_) {
+    authorization.problem = checkHttp(authorization, expected);
+  } else if (type == "dns-01" && dnsLookup_) {
+    authorization.problem = checkDns(name, expected);
+  } else if (challenges_ && type == "tls-alpn-01") {
     authorization.problem = checkAlpn(name, expected);
   }
   authorization.status = authorization.challengeStatus = authorization.problem ? "invalid" : "valid";
@@ -198,7 +177,7 @@ void FakeCa::validate(Authorization& authorization) {
 std::optional<acme::Problem> FakeCa::checkAlpn(const std::string& name, const std::string& keyAuthorization) const {
   tls::CertifiedKeyRef shown = challenges_->find(tls::challengeServerName(name));
   if (!shown) return acme::makeProblem("connection", "no acme-tls/1 answer at " + name);
-  if (shown->names() != std::vector<std::string>{name}) {
+  if (shown->names() != std::vector<std::string>{spelledName(name)}) {
     return acme::makeProblem("unauthorized", "the challenge certificate is not for " + name + " alone");
   }
   if (acmeIdentifier(shown->leaf()) != sha256(keyAuthorization)) {
@@ -207,61 +186,18 @@ std::optional<acme::Problem> FakeCa::checkAlpn(const std::string& name, const st
   return std::nullopt;
 }
 
-acme::HttpResponse FakeCa::finalize(const Signed& request) {
-  std::string id = idOf(request.url);
-  Order& found = owned(orders_, id, request);
-  settle(found);
-  if (found.status != "ready") throw Refusal{403, "orderNotReady", "the order is " + found.status};
-  auto csr = readRequest(fromBase64Url(request.payload["csr"].string()).value_or(""));
-  if (!csr) throw Refusal{400, "badCSR", "the CSR cannot be read or is not signed by its key"};
-  if (sorted(csr->names) != sorted(found.names)) throw Refusal{400, "badCSR", "the CSR is for other names"};
-  if (EVP_PKEY_eq(csr->key.get(), request.key.get()) == 1) throw Refusal{400, "badCSR", "that is the account's key"};
-  std::string certificateId = nextId();
-  certificates_[certificateId] = {found.account, issue(csr->key.get(), found)};
-  found.certificate = url("certificate", certificateId);
-  found.pollsLeft = orderPolls_;
-  found.status = orderPolls_ > 0 || failOrders_ ? "processing" : "valid";
-  if (!failOrders_) ++issued_;
-  acme::HttpResponse response = json(200, orderJson(id, found));  // no Location, as RFC 8555 promises none
-  if (found.status == "processing") addPollRetryAfter(response);
-  return response;
+std::optional<acme::Problem> FakeCa::checkHttp(const Authorization& authorization, const std::string& expected) const {
+  std::optional<std::string> body = httpFetch_(authorization.name, authorization.token);
+  if (!body) return acme::makeProblem("connection", "no answer on port 80 of " + authorization.name);
+  if (trimmed(*body) == expected) return std::nullopt;
+  return acme::makeProblem("unauthorized", "the key authorization at " + authorization.name + " is another");
 }
 
-std::string FakeCa::issue(EVP_PKEY* key, const Order& order) const {
-  Leaf leaf{order.names, clock_.now(), clock_.now() + lifetime_, true};
-  if (!wrong_) return pemOf(issuer_.issue(key, leaf).get()) + issuer_.intermediatePem();
-  std::string chain = issuer_.intermediatePem();
-  tls::KeyPtr used = tls::share(key);
-  switch (*wrong_) {
-    case WrongCertificate::OtherKey: used = tls::generateKey(tls::KeyType::EcdsaP256); break;
-    case WrongCertificate::OtherNames: leaf.names = {"wrong.example"}; break;
-    case WrongCertificate::MissingName:
-      leaf.names.pop_back();
-      if (leaf.names.empty()) leaf.names = {"wrong.example"};
-      break;
-    case WrongCertificate::Expired:
-      leaf.notBefore = clock_.now() - lifetime_;
-      leaf.notAfter = clock_.now() - std::chrono::hours(1);
-      break;
-    case WrongCertificate::NotYetValid:
-      leaf.notBefore += std::chrono::hours(24);
-      leaf.notAfter += std::chrono::hours(24);
-      break;
-    case WrongCertificate::LeafOnly: chain.clear(); break;
-    case WrongCertificate::Garbage: return "This is not the certificate that you are looking for.\n";
-    case WrongCertificate::WrongOrder: chain = TestIssuer().intermediatePem(); break;
-    case WrongCertificate::ClientOnly: leaf.serverAuth = false; break;
-  }
-  return pemOf(issuer_.issue(used.get(), leaf).get()) + chain;
-}
-
-acme::HttpResponse FakeCa::certificate(const Signed& request) {
-  const Certificate& found = owned(certificates_, idOf(request.url), request);
-  acme::HttpResponse response;
-  response.status = 200;
-  response.headers.emplace("content-type", "application/pem-certificate-chain");
-  response.body = found.pem;
-  return response;
+std::optional<acme::Problem> FakeCa::checkDns(const std::string& name, const std::string& keyAuthorization) const {
+  const std::vector<std::string> found = dnsLookup_("_acme-challenge." + name);
+  if (found.empty()) return acme::makeProblem("dns", "no TXT record at _acme-challenge." + name);
+  if (std::find(found.begin(), found.end(), base64Url(sha256(keyAuthorization))) != found.end()) return std::nullopt;
+  return acme::makeProblem("unauthorized", "no TXT record at _acme-challenge." + name + " is the right one");
 }
 
 // --- as JSON
@@ -277,6 +213,8 @@ Json FakeCa::orderJson(const std::string& id, const Order& order) const {
                     {"finalize", url("finalize", id)},
                     {"expires", rfc3339(order.expires)}};
   if (order.status == "valid") json["certificate"] = order.certificate;
+  if (!order.profile.empty()) json["profile"] = order.profile;
+  if (!order.replaces.empty()) json["replaces"] = order.replaces;
   if (order.problem) json["error"] = problemJson(*order.problem);
   if (future_) {
     json["mood"] = Json::Object{{"today", Json::Array{nullptr, 1.5, true}}};
@@ -295,7 +233,7 @@ Json FakeCa::authorizationJson(const std::string& id, const Authorization& autho
     challenges.push_back(Json::Object{{"type", 7}});
     challenges.push_back("not even an object");
   }
-  for (const std::string& type : offered_) challenges.push_back(challengeJson(id, type, authorization));
+  for (const std::string& type : offeredTo(authorization)) challenges.push_back(challengeJson(id, type, authorization));
   Json::Object json{{"status", authorization.status},
                     {"identifier", identifierJson(withoutWildcard(authorization.name))},
                     {"challenges", std::move(challenges)},
@@ -303,6 +241,16 @@ Json FakeCa::authorizationJson(const std::string& id, const Authorization& autho
   if (authorization.name.starts_with("*.")) json["wildcard"] = true;
   if (future_) json["weather"] = "fair";
   return json;
+}
+
+// RFC 8555 section 8.4: a wildcard has dns-01 alone. RFC 8738 section 4: an address does not have it.
+std::vector<std::string> FakeCa::offeredTo(const Authorization& authorization) const {
+  const bool wildcard = authorization.name.starts_with("*."), address = isAddress(authorization.name);
+  std::vector<std::string> types;
+  for (const std::string& type : offered_) {
+    if (type == "dns-01" ? !address : !wildcard) types.push_back(type);
+  }
+  return types;
 }
 
 Json FakeCa::challengeJson(const std::string& id, const std::string& type, const Authorization& authorization) const {

@@ -97,6 +97,12 @@ std::string TestIssuer::intermediatePem() const {
   return pemOf(intermediate_.get());
 }
 
+std::string TestIssuer::crossSignedPem(const std::string& rootName) const {
+  const tls::KeyPtr otherKey = tls::generateKey(tls::KeyType::EcdsaP256);
+  const tls::CertPtr otherRoot = makeCa(rootName, otherKey.get(), nullptr, otherKey.get());
+  return pemOf(makeCa("Test Intermediate", intermediateKey_.get(), otherRoot.get(), otherKey.get()).get());
+}
+
 std::string pemOf(X509* certificate) {
   tls::BioPtr out(BIO_new(BIO_s_mem()));
   must(out && PEM_write_bio_X509(out.get(), certificate) == 1, "write PEM");

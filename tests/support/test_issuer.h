@@ -24,6 +24,9 @@ class TestIssuer {
   tls::CertPtr issue(EVP_PKEY* publicKey, const Leaf& leaf) const;  // signed by the intermediate
   std::string rootPem() const;
   std::string intermediatePem() const;
+  // The intermediate certificate again, for the same key, but signed by another root of that name: what an alternate
+  // chain has in its place.
+  std::string crossSignedPem(const std::string& rootName) const;
 
  private:
   tls::KeyPtr rootKey_, intermediateKey_;
