@@ -182,7 +182,7 @@ bool CertificateFolder::pendingIsDone(long number, EVP_PKEY* key) const {
   const auto metadata = readFile(generation(number) / "metadata.json");
   if (!order) return true;
   const std::string ended = Json::parse(metadata.value_or("")).value_or(Json())["order"].string();
-  return ended.empty() || ended == Json::parse(*order).value_or(Json())["url"].string();
+  return ended.empty() || ended == Json::parse(*order).value_or(Json())["order"].string();
 }
 
 void CertificateFolder::store(const tls::CertifiedKey& certificate, const Json& metadata) {
@@ -268,14 +268,14 @@ tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type, EVP_PKEY* reused) {
 
 std::optional<std::string> CertificateFolder::pendingOrder() const {
   std::lock_guard lock(mutex_);
-  const std::string url = readJsonOrSetAside(path_ / "pending-order.json", log_)["url"].string();
+  const std::string url = readJsonOrSetAside(path_ / "pending-order.json", log_)["order"].string();
   return url.empty() ? std::nullopt : std::optional(url);
 }
 
 void CertificateFolder::rememberOrder(const std::string& orderUrl) {
   std::lock_guard lock(mutex_);
   Json json;
-  json["url"] = orderUrl;
+  json["order"] = orderUrl;  // no other file calls it so: in the place of this one it must lead nowhere
   writeCacheFile(path_ / "pending-order.json", json.pretty());
 }
 
