@@ -356,11 +356,7 @@ http::Response Application::answerHttp(const http::Request& request, bool metric
   if (request.path == "/metrics" && metrics) {
     return {200, "text/plain; version=0.0.4; charset=utf-8", metricsText(view())};
   }
-  static constexpr std::string_view challengeRoute = "/.well-known/acme-challenge/";
-  if (request.path.starts_with(challengeRoute)) {
-    const auto answer = serving_->httpChallenges().find(request.path.substr(challengeRoute.size()));
-    if (answer) return {200, "application/octet-stream", *answer};
-  }
+  if (auto answer = challengeResponse(serving_->httpChallenges(), request)) return *std::move(answer);
   return {404, "text/plain; charset=utf-8", "not found\n"};
 }
 

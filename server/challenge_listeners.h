@@ -1,5 +1,5 @@
-// ChallengeListeners: the listeners that answer acme-tls/1 where no listener of the configuration does, and speak to
-// nobody else.
+// ChallengeListeners: the listeners that answer a CA's challenges (TLS-ALPN-01, HTTP-01) where no listener of the
+// configuration does, and have nothing for anybody else.
 //
 // The application's thread only, except errors(). An address that cannot be bound is no end of anything: it is said in
 // log and status and tried again every minute, and mail goes on.
@@ -8,17 +8,24 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "acme/http_challenges.h"
 #include "acme/manager.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "listeners/http/session.h"
 #include "listeners/listener.h"
-#include "server/plans.h"
+#include "server/challenge_plans.h"
 #include "server/serving.h"
 
 namespace postern::server {
+
+// The answer to a request for a challenge of HTTP-01 (RFC 8555 section 8.3): nothing when it is for another path, or
+// when no such challenge is under way.
+std::optional<http::Response> challengeResponse(const acme::HttpChallenges& challenges, const http::Request& request);
 
 class ChallengeListeners {
  public:
@@ -42,10 +49,13 @@ class ChallengeListeners {
     ChallengeAddress address;
     listeners::ListeningSocketRef socket;  // null: could not be bound
     std::unique_ptr<listeners::Listener> listener;
+    std::optional<acme::LastError> error = {};
   };
+  static bool same(const ChallengeAddress& one, const ChallengeAddress& other);
   static void end(std::vector<One> these);
   void bind(One& one);
   void accept(One& one);
+  void publishErrors();
 
   const Clock& clock_;
   Log& log_;

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "server/challenge_plans.h"
 #include "server/names.h"
-#include "server/plans.h"
 
 namespace postern::server {
 
@@ -19,14 +19,19 @@ std::string sourceOf(const config::ListenerConfig& listener) {
   return "self-signed";
 }
 
-// "port 443 of imap.example.org; it must reach [::]:443", for each name.
+// "port 443 of imap.example.org; it must reach [::]:443", for each name and each type of challenge.
 std::vector<std::string> arrivals(const std::vector<std::string>& names, const acme::Provider& provider,
                                   const config::Settings& settings) {
   std::vector<std::string> result;
   for (const auto& name : names) {
-    result.push_back(fmt::format("port 443 of {}; it must reach {}", name, challengeTarget(provider, settings)));
+    for (auto& arrival : challengeArrivals(name, provider, settings)) result.push_back(std::move(arrival));
   }
   return result;
+}
+
+// "the CA will connect to port 443 of ...", "the CA will look up TXT record ...".
+std::string sentenceOf(const std::string& arrival) {
+  return (arrival.starts_with("TXT ") ? "the CA will look up " : "the CA will connect to ") + arrival;
 }
 
 std::vector<std::string> arrivalsOf(const config::ListenerConfig& listener, const config::Settings& settings) {
@@ -65,14 +70,14 @@ std::string checkText(const config::Settings& settings) {
       text += fmt::format("  certificate  {}, decided by {}\n", source, listener.decidedBy);
     }
     for (const auto& arrival : arrivalsOf(listener, settings)) {
-      text += fmt::format("  the CA will connect to {}\n", arrival);
+      text += fmt::format("  {}\n", sentenceOf(arrival));
     }
   }
   for (const auto& provider : settings.providers) {
     for (const auto& names : provider.domains) {
       text += fmt::format("acme {}: a certificate for {}\n", provider.name, joined(names, ", "));
       for (const auto& arrival : arrivals(names, provider, settings)) {
-        text += fmt::format("  the CA will connect to {}\n", arrival);
+        text += fmt::format("  {}\n", sentenceOf(arrival));
       }
     }
   }

@@ -1,4 +1,5 @@
-// Plans: what the rooms are to do, read off the Settings. Pure functions; nothing is opened, bound or asked.
+// Plans: what the rooms are to do, read off the Settings. Pure functions; nothing is opened, bound or asked. Where
+// challenges arrive is in challenge_plans.h.
 #pragma once
 
 #include <map>
@@ -8,6 +9,7 @@
 #include "acme/manager.h"
 #include "config/load.h"
 #include "config/settings.h"
+#include "server/challenge_plans.h"
 #include "tls/certificate_store.h"
 #include "tls/server_context.h"
 
@@ -19,21 +21,6 @@ acme::Plan acmePlan(const config::Settings& settings);
 
 // What a listener is to serve, without what is served meanwhile (`meanwhile` is empty).
 tls::ServingPlan servingPlan(const config::ListenerConfig& listener, const config::Settings& settings);
-
-// Whether the listener answers acme-tls/1: implicit TLS, bound to the challenge port of any provider.
-bool answersChallenges(const config::ListenerConfig& listener, const config::Settings& settings);
-
-// An address on which a challenge-only listener is needed, and the providers that need it: those with a certificate to
-// get by tls-alpn-01, on whose port no listener answers.
-struct ChallengeAddress {
-  listeners::Address address;
-  std::vector<std::string> providers;
-  bool operator==(const ChallengeAddress&) const = default;
-};
-std::vector<ChallengeAddress> challengeAddresses(const config::Settings& settings);
-
-// Where a CA that validates a provider's names must arrive, for `check`: "[::]:443".
-std::string challengeTarget(const acme::Provider& provider, const config::Settings& settings);
 
 // The static certificates, parsed; what is wrong with them goes into `diagnostics` with the section's place: a pair
 // that is broken is an error, one that is expired or does not cover the hostname of a listener that uses it a warning.
