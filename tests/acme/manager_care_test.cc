@@ -1,0 +1,288 @@
+// Renewal by the CA's window, limits, fallback, staging, key types, keys: what the manager does about them.
+#include <fstream>
+
+#include "tests/acme/manager_fixture.h"
+
+namespace postern::acme {
+namespace {
+
+class CareTest : public ManagerTest {
+ protected:
+  CareTest() {
+    ca.offerRenewalInfo(true);
+    manager.reset();
+    store = std::make_unique<tls::CertificateStore>();
+    manager = std::make_unique<Manager>(Manager::Parts{clock, log, *store, challenges, httpChallenges,
+                                                       test::FakeCa::factory({&ca, &otherCa}),
+                                                       [this](const Event& event) { note(event); }});
+  }
+  ~CareTest() override { manager.reset(); }
+
+  void note(const Event& event) {
+    std::lock_guard lock(mutex_);
+    events_.push_back(std::string(nameOf(event.kind)) + " " + event.certificate.names.front());
+  }
+  std::vector<std::string> events() const {
+    std::lock_guard lock(mutex_);
+    return events_;
+  }
+  // Of one provider with its settings changed.
+  template <class Change>
+  Plan with(Change change, const Names& names = {"mail.example.org"}) const {
+    Plan plan = wanting({names});
+    change(plan.providers[0]);
+    return plan;
+  }
+  tls::CertifiedKeyRef of(const std::string& keyType, const Names& names = {"mail.example.org"}) const {
+    return store->current()->find(tls::acmeCertificate("main", names, keyType));
+  }
+  bool asked(int times) {
+    return eventually([&] { return ca.count("renewalInfo") >= times; });
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::string> events_;
+};
+
+TEST_F(CareTest, AsksForTheWindowBehindEachOrderAndKeepsItOnDisk) {
+  ca.suggestWindows([](const test::IssuedCertificate& certificate) {
+    return test::RenewalWindow{certificate.notBefore + 30 * day, certificate.notBefore + 31 * day};
+  });
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  ASSERT_TRUE(eventually([&] { return statusOf(mail).renewReason == RenewReason::Ari; }));
+  const Time pick = *statusOf(mail).renewAt;
+  ASSERT_TRUE(eventually([&] { return fs::exists(folderOf(mail) / "renewal-info.json"); }));
+  restart();
+  manager->apply(wanting({mail}));
+  EXPECT_EQ(statusOf(mail).renewReason, RenewReason::Ari);
+  EXPECT_LT(std::chrono::abs(*statusOf(mail).renewAt - pick), 1s);  // the disk knows seconds
+}
+
+TEST_F(CareTest, RenewsAtOnceWhenTheWindowMovesIntoThePastAndNamesThePredecessor) {
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  ASSERT_TRUE(asked(1));
+  const auto first = served(mail);
+  ca.suggestWindow(first->serial(), {clock.now() - 2h, clock.now() - 1h});
+  ca.explainWindows("https://ca.test/incident");
+  pass(7h);  // Retry-After of the last answer
+  ASSERT_TRUE(eventually([&] { return served(mail)->serial() != first->serial(); }));
+  EXPECT_EQ(ca.replaced(), std::vector<std::string>{renewalCertificateId(*first)});
+  EXPECT_EQ(timesLogged("https://ca.test/incident"), 1);
+}
+
+TEST_F(CareTest, OrdersOnceInSixHoursThoughEveryWindowSaysNow) {
+  ca.suggestWindows([&](const test::IssuedCertificate&) {
+    return test::RenewalWindow{clock.now() - 2h, clock.now() - 1h};
+  });
+  ca.renewalRetryAfter("60");
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  ASSERT_TRUE(eventually([&] { return ca.issued() == 2; }));  // the first window alone orders at once
+  for (int i = 0; i < 20; ++i) {
+    const int before = ca.count("renewalInfo");
+    pass(2min);
+    ASSERT_TRUE(asked(before + 1));
+  }
+  EXPECT_EQ(ca.issued(), 2);
+}
+
+TEST_F(CareTest, LeavesReplacesOutWhereTheCaRefusesIt) {
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  ca.refuseReplaces("alreadyReplaced");
+  manager->renew({mail, "", true});
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(ca.issued(), 2);
+  EXPECT_EQ(statusOf(mail).attempts, 0);
+}
+
+TEST_F(CareTest, IgnoresTheWindowWhereTheLookUpFails) {
+  ca.failNext("renewalInfo", Failure::ServerError, 1000);
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  ASSERT_TRUE(asked(1));
+  EXPECT_EQ(statusOf(mail).renewReason, RenewReason::Lifetime);
+  EXPECT_EQ(statusOf(mail).state, CertificateState::Valid);
+}
+
+TEST_F(CareTest, ServesTwoKeyTypesForTheSameNames) {
+  run(with([](Provider& provider) { provider.keyTypes = {"ecdsa-p256", "rsa-2048"}; }));
+  ASSERT_TRUE(
+      manager->waitFor({tls::acmeCertificate("main", mail), tls::acmeCertificate("main", mail, "rsa-2048")}, {}));
+  EXPECT_EQ(of("ecdsa-p256")->keyTypeName(), "ecdsa-p256");
+  EXPECT_EQ(of("rsa-2048")->keyTypeName(), "rsa-2048");
+  EXPECT_EQ(manager->status().certificates.size(), 2U);
+}
+
+TEST_F(CareTest, KeepsTheKeyWhereTheProviderSaysSoAndElseNot) {
+  const auto renewed = [&](bool reuse) {
+    const auto before = served(mail)->key();
+    const tls::KeyPtr old = tls::share(before);
+    run(with([&](Provider& provider) { provider.reuseKey = reuse; }));
+    manager->renew({mail, "", true});
+    EXPECT_TRUE(waitFor(mail));
+    return EVP_PKEY_eq(old.get(), served(mail)->key()) == 1;
+  };
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_TRUE(renewed(true));
+  EXPECT_FALSE(renewed(false));
+}
+
+TEST_F(CareTest, HasTheFallbacksAccountReadyBeforeItIsNeeded) {
+  run(with([](Provider& provider) { provider.fallback = {"other"}; }));
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_TRUE(eventually([&] { return otherCa.accounts() == 1; }));
+  EXPECT_EQ(otherCa.orders(), 0);
+}
+
+TEST_F(CareTest, TurnsToTheFallbackWhenTheFirstRefusesAndServesItUnderTheSameName) {
+  ca.refuseNext("rejectedIdentifier", "newOrder", 1000);
+  const auto plan = with([](Provider& provider) { provider.fallback = {"other"}; });
+  run(plan);
+  ASSERT_TRUE(eventually([&] { return served(mail) != nullptr; }));
+  EXPECT_EQ(otherCa.issued(), 1);
+  EXPECT_EQ(statusOf(mail).state, CertificateState::Valid);
+  const auto serial = served(mail)->serial();
+  restart();
+  manager->apply(plan);
+  ASSERT_TRUE(served(mail));
+  EXPECT_EQ(served(mail)->serial(), serial);  // found in the fallback's folder
+}
+
+TEST_F(CareTest, GoesBackToTheFirstWithTheNextRenewal) {
+  ca.refuseNext("rejectedIdentifier", "newOrder", 1);
+  run(with([](Provider& provider) { provider.fallback = {"other"}; }));
+  ASSERT_TRUE(eventually([&] { return served(mail) != nullptr && otherCa.issued() == 1; }));
+  const auto serial = served(mail)->serial();
+  pass(61 * day);
+  ASSERT_TRUE(eventually([&] { return served(mail)->serial() != serial; }));
+  EXPECT_EQ(ca.issued(), 1);
+  EXPECT_EQ(otherCa.issued(), 1);
+}
+
+TEST_F(CareTest, ProvesAtStagingBeforeItTriesAgainInProduction) {
+  ca.unresolvable("mail.example.org");
+  otherCa.unresolvable("mail.example.org");
+  run(with([&](Provider& provider) { provider.staging = "other"; }));
+  ASSERT_TRUE(eventually([&] { return statusOf(mail).attempts == 1; }));
+  EXPECT_EQ(ca.orders(), 1);
+  EXPECT_EQ(otherCa.orders(), 0);
+  for (int failures = 2; failures <= 4; ++failures) {
+    pass(13h);
+    ASSERT_TRUE(eventually([&] { return statusOf(mail).attempts == failures; }));
+  }
+  EXPECT_FALSE(waitFor(mail));
+  EXPECT_EQ(ca.orders(), 1) << "production is left alone while staging fails";
+  EXPECT_EQ(otherCa.orders(), 3);
+  ca.mendName("mail.example.org");
+  otherCa.mendName("mail.example.org");
+  manager->renew({mail, "", false});
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(ca.issued(), 1);
+  EXPECT_EQ(served(mail)->serial(), ca.certificates().back().serial) << "never the one of staging";
+}
+
+TEST_F(CareTest, TakesADirectorysUrlForStaging) {
+  ca.unresolvable("mail.example.org");
+  run(with([&](Provider& provider) { provider.staging = otherCa.directoryUrl(); }));
+  EXPECT_FALSE(waitFor(mail));
+  EXPECT_EQ(statusOf(mail).attempts, 1);
+  ca.mendName("mail.example.org");
+  manager->renew({mail, "", false});
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(otherCa.issued(), 1);
+  EXPECT_EQ(manager->status().providers.size(), 2U);  // the sections alone
+}
+
+TEST_F(CareTest, HasNoMoreOrdersAtOnceThanTheProviderAllows) {
+  ca.failNext("newOrder", Failure::Hang, 1000);
+  std::vector<Names> many;
+  for (int i = 0; i < 6; ++i) many.push_back({"n" + std::to_string(i) + ".example.org"});
+  Plan plan = wanting(many);
+  plan.providers[0].orders = 2;
+  run(plan);
+  ASSERT_TRUE(eventually([&] { return ca.count("newOrder") == 2; }));
+  letDecide(plan);  // the other provider is not held up
+  EXPECT_EQ(ca.count("newOrder"), 2);
+  ca.release();
+  for (const auto& names : many) EXPECT_TRUE(waitFor(names));
+}
+
+TEST_F(CareTest, ObeysWhatA429ToldAcrossARestart) {
+  ca.retryAfter(5h);
+  ca.failNext("newOrder", Failure::RateLimited);
+  run(wanting({mail}));
+  ASSERT_TRUE(eventually([&] { return statusOf(mail).attempts == 1; }));
+  restart();
+  letDecide(wanting({mail}));
+  pass(4h);
+  letDecide(wanting({mail}));
+  EXPECT_EQ(ca.count("newOrder"), 1);
+  const auto ledger = manager->status().providers[0].ledger;
+  ASSERT_EQ(ledger.size(), 1U);
+  EXPECT_EQ(ledger[0].left, 0);
+  pass(2h);
+  ASSERT_TRUE(eventually([&] { return served(mail) != nullptr; }));
+}
+
+TEST_F(CareTest, SaysUntilWhenTheLedgerDelaysWhatIsForced) {
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  ca.retryAfter(5h);
+  ca.failNext("newOrder", Failure::RateLimited);
+  manager->renew({mail, "", true});
+  EXPECT_FALSE(waitFor(mail));
+  const auto answer = manager->renew({mail, "", true});
+  ASSERT_EQ(answer.certificates.size(), 1U);
+  EXPECT_FALSE(answer.certificates[0].ordered);
+  EXPECT_NE(answer.certificates[0].words.find("until " + rfc3339(clock.now() + 5h).substr(0, 13)), std::string::npos)
+      << answer.certificates[0].words;
+}
+
+TEST_F(CareTest, TellsOfTheFirstCertificateOfFailuresAndOfExpiry) {
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  ASSERT_TRUE(eventually([&] { return events() == std::vector<std::string>{"renewed mail.example.org"}; }));
+  ca.failNext("", Failure::Refused, 100000);
+  pass(61 * day);
+  ASSERT_TRUE(eventually([&] { return events().size() >= 2; }));
+  EXPECT_EQ(events()[1], "failing mail.example.org");
+  pass(15 * day);
+  ASSERT_TRUE(eventually([&] { return events().back() == "expiring mail.example.org"; }));
+  pass(15 * day);
+  ASSERT_TRUE(eventually([&] { return events().back() == "expired mail.example.org"; }));
+  EXPECT_EQ(events().size(), 4U) << "each is told once";
+  EXPECT_EQ(statusOf(mail).state, CertificateState::Expired);
+}
+
+TEST_F(CareTest, CopiesCertificatesForOtherPrograms) {
+  const auto plan = with([&](Provider& provider) { provider.exportTo = folder / "export"; });
+  run(plan);
+  ASSERT_TRUE(waitFor(mail));
+  const fs::path copy = folder / "export" / "mail.example.org" / "tls.pem";
+  ASSERT_TRUE(eventually([&] { return fs::exists(copy); }));
+  fs::remove(copy);
+  restart();
+  manager->apply(plan);  // at start what is missing comes again
+  EXPECT_TRUE(fs::exists(copy));
+}
+
+TEST_F(CareTest, TriesTheNextTypeOfChallengeAtTheNextAttempt) {
+  ca.offerOnly({"tls-alpn-01", "http-01"});
+  ca.unresolvable("mail.example.org");
+  run(with([](Provider& provider) { provider.challenge = {ChallengeType::TlsAlpn01, ChallengeType::Http01}; }));
+  ASSERT_TRUE(eventually([&] { return statusOf(mail).attempts == 1; }));
+  std::string token;
+  ca.mendName("mail.example.org");
+  ca.fetchHttpWith([&](const std::string&, const std::string& asked) { return httpChallenges.find(asked); });
+  pass(1h);
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(timesLogged("type=http-01"), 1) << logged();
+}
+
+}  // namespace
+}  // namespace postern::acme
