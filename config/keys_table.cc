@@ -179,7 +179,8 @@ void addAcme(std::vector<Key>& to) {
       "One ECDSA type, one RSA type, or both: then two certificates are served side by side, the first preferred"));
   to.push_back(words(a + "dns.provider", Type::Word, {"rfc2136-tsig", "hook"}, "none", "How DNS-01 records are set"));
   to.push_back(key(a + "dns.server", Type::Text, "none",
-                   "rfc2136-tsig: primary server of the zone, a name or address, perhaps with `:port`"));
+                   "The zone's primary server, a name or address, perhaps with `:port`; hook: asked first, before "
+                   "the system's resolver, where a record belongs and whether it shows"));
   to.push_back(key(a + "dns.key", Type::Text, "none", "rfc2136-tsig: name of the TSIG key"));
   to.push_back(key(a + "dns.secret", Type::Secret, "none", "rfc2136-tsig: the TSIG key in base64, or `file:///path`"));
   to.push_back(words(a + "dns.tsig-algorithm", Type::Word,

@@ -10,7 +10,7 @@ namespace {
 
 using Method = acme::DnsSettings::Method;
 
-const std::vector<std::string> ofRfc2136{"server", "key", "secret", "tsig-algorithm"}, ofHook{"hook"};
+const std::vector<std::string> ofRfc2136{"key", "secret", "tsig-algorithm"}, ofHook{"hook"};
 
 // "ns.example.org", "192.0.2.1:53", "[2001:db8::1]:53", "2001:db8::1"
 bool isServer(const std::string& text) {
@@ -47,18 +47,22 @@ void warnOfUseless(const Reader& reader, const KeyPath& dns, const std::vector<s
   }
 }
 
+// Where updates go, and where delegations and the records themselves are looked for first, also when a hook sets them.
+void readServer(const Reader& reader, const KeyPath& dns, acme::DnsSettings& settings) {
+  const Found server = reader.find(dns / "server");
+  if (!server || !server.node->isText()) return;
+  settings.server = reader.text(server);
+  if (isServer(settings.server)) return;
+  reader.error(server, "expected the name or address of a DNS server, perhaps with a port",
+               "write \"ns.example.org\", \"192.0.2.1:53\" or \"[2001:db8::1]:53\"");
+}
+
 void readRfc2136(const Reader& reader, const KeyPath& dns, acme::DnsSettings& settings) {
   const std::string why = "required with dns.provider = \"rfc2136-tsig\"";
   reader.require(dns / "server", why, "name the zone's primary server");
   reader.require(dns / "key", why, "name the TSIG key as the server knows it");
   reader.require(dns / "secret", why, "give the TSIG key in base64; tsig-keygen makes one");
-  if (const Found server = reader.find(dns / "server"); server && server.node->isText()) {
-    settings.server = reader.text(server);
-    if (!isServer(settings.server)) {
-      reader.error(server, "expected the name or address of a DNS server, perhaps with a port",
-                   "write \"ns.example.org\", \"192.0.2.1:53\" or \"[2001:db8::1]:53\"");
-    }
-  }
+  readServer(reader, dns, settings);
   if (const Found key = reader.find(dns / "key"); key && key.node->isText()) {
     settings.key = reader.text(key);
     if (!isDomainName(settings.key)) reader.error(key, "expected the name of a TSIG key", "write it as a domain name");
@@ -110,9 +114,10 @@ void readDns(const Reader& reader, const KeyPath& section, acme::Provider& provi
     settings.method = Method::Hook;
     reader.require(dns / "hook", "required with dns.provider = \"hook\"", "name the program");
     settings.hook = readProgram(reader, reader.find(dns / "hook"));
+    readServer(reader, dns, settings);
     warnOfUseless(reader, dns, ofRfc2136, "has no meaning with dns.provider = \"hook\"");
   } else if (!method && !reader.raw(dns / "provider") && !wanted) {
-    for (const auto& names : {ofRfc2136, ofHook}) {
+    for (const auto& names : {std::vector<std::string>{"server"}, ofRfc2136, ofHook}) {
       warnOfUseless(reader, dns, names, "has no meaning without dns.provider");
     }
   }

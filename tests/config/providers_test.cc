@@ -137,8 +137,9 @@ TEST(Provider, SetsDnsRecordsByAProgramThatCanBeRun) {
 }
 
 TEST(Provider, WarnsOfDnsKeysThatNobodyReads) {
-  expectSaid(smtpAcme + hook, {{"acme.le.dns.server = \"ns.example.org\"",
-                                "warning: acme.le.dns.server = \"ns.example.org\": has no meaning with dns.provider"},
+  expectSaid(smtpAcme + hook, {{"acme.le.dns.server = \"ns.example.org\"", ""},  // where it looks for the record
+                               {"acme.le.dns.server = \"a b\"", "expected the name or address of a DNS server"},
+                               {"acme.le.dns.key = \"k\"", "warning: acme.le.dns.key = \"k\": has no meaning with"},
                                {"acme.le.dns.secret = \"hunter2\"", "acme.le.dns.secret = (hidden): has no meaning"}});
   expectSaid(smtpAcme + update, {{"acme.le.dns.hook = \"/nonexistent\"", "warning: acme.le.dns.hook"}});
   expectSaid(smtpAcme, {{"acme.le.dns.provider = \"hook\"\nacme.le.dns.hook = \"/bin/true\"",
@@ -244,6 +245,21 @@ TEST(Fallback, MustBeAbleToCertifyTheNamesToo) {
       saidAbout("server.hostname = \"mail\"\n" + three.substr(server.size()) +
                 "acme.le.ca-file = \"" POSTERN_TEST_DATA "/ca.pem\"\nacme.le.fallback = \"zero\"\n"),
       HasSubstr("acme.zero, the fallback of acme.le, cannot certify it: no public CA certifies a name without"));
+}
+
+TEST(Fallback, ToTheSameDirectoryAndCacheIsWarnedOf) {
+  EXPECT_THAT(saidAbout(smtpAcme + "acme.twin.cache = \"/var/cache/acme/\"\nacme.le.fallback = \"twin\"\n"),
+              HasSubstr("warning: acme.le.fallback = \"twin\": has this section's directory and cache"));
+}
+
+TEST(Provider, OfTheSameDirectoryAndCacheIsWarnedOfWhereItDiffers) {
+  const std::string twin = smtpAcme + "acme.twin.cache = \"/var/cache/./acme\"\n";
+  EXPECT_EQ(saidAbout(twin + "acme.twin.domains = \"more.example.org\"\nacme.twin.key-type = \"rsa-2048\"\n"), "");
+  EXPECT_THAT(
+      saidAbout(twin + "acme.twin.challenge = \"http-01\"\nacme.twin.reuse-key = true\n"),
+      HasSubstr("warning: acme.twin: has the directory and the cache of acme.le, so they are one, and what that one "
+                "says holds for both; these keys differ: challenge, reuse-key; give it a cache of its own"));
+  EXPECT_EQ(saidAbout(twin + "acme.twin.challenge = \"http-01\"\nacme.twin.directory = \"https://ca.example/\"\n"), "");
 }
 
 TEST(Staging, IsASectionOrADirectorysUrl) {
