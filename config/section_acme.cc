@@ -151,6 +151,7 @@ acme::Provider readProvider(const Reader& reader, const std::string& name) {
 void readDomains(const Reader& reader, const Settings& settings, acme::Provider& provider) {
   for (const Found& item : reader.items(reader.find({"acme", provider.name, "domains"}))) {
     std::vector<std::string> names;
+    checkAcmeNamesTogether(reader, reader.items(item));
     for (const NamePlace& name : readNames(reader, item)) {
       names.push_back(name.name);
       checkAcmeName(reader, settings, name.found, &provider);
@@ -167,6 +168,7 @@ void readProviders(const Reader& reader, Settings& settings) {
     checkOtherProviders(reader, settings, provider);
     readDomains(reader, settings, provider);
   }
+  checkSharedProviders(reader, settings);
 }
 
 void readEvents(const Reader& reader, Settings& settings) {

@@ -59,8 +59,9 @@ void checkChallengePorts(const Reader& reader, const ListenerConfig& config, int
 void checkAcmeNames(const Reader& reader, const Settings& settings, const ListenerConfig& config) {
   if (config.acme.empty()) return;
   const acme::Provider* provider = providerOf(settings, config.acme);
-  for (const Found& name : reader.items(reader.inherited(config.listener.id, {"hostname"})))
-    checkAcmeName(reader, settings, name, provider);
+  const std::vector<Found> names = reader.items(reader.inherited(config.listener.id, {"hostname"}));
+  for (const Found& name : names) checkAcmeName(reader, settings, name, provider);
+  checkAcmeNamesTogether(reader, names);
 }
 
 void checkBinds(const Reader& reader, const Settings& settings) {

@@ -1,6 +1,7 @@
 // What providers mean together: fallback and staging name other sections, and a name must suit every CA that may be
 // asked to certify it.
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "base/text.h"
@@ -34,6 +35,33 @@ std::vector<std::string> wayTo(const Settings& settings, const std::string& from
   return {};
 }
 
+std::filesystem::path cacheOf(const acme::Provider& provider) {
+  const auto path = std::filesystem::path(provider.cache).lexically_normal();
+  return path.filename().empty() ? path.parent_path() : path;  // "/var/lib/postern/"
+}
+
+bool sharesAccount(const acme::Provider& a, const acme::Provider& b) {
+  return a.directory == b.directory && cacheOf(a) == cacheOf(b);
+}
+
+// The keys that belong to the account and its orders, and are set otherwise.
+std::vector<std::string> differences(const acme::Provider& a, const acme::Provider& b) {
+  std::vector<std::string> keys;
+  const auto compare = [&](const char* key, bool same) {
+    if (!same) keys.emplace_back(key);
+  };
+  compare("contact", a.contact == b.contact);
+  compare("ca-file", a.caFile == b.caFile);
+  compare("challenge", a.challenge == b.challenge);
+  compare("dns", a.dns == b.dns);
+  compare("profile", a.profile == b.profile);
+  compare("preferred-chain", a.preferredChain == b.preferredChain);
+  compare("eab", a.externalAccount == b.externalAccount);
+  compare("reuse-key", a.reuseKey == b.reuseKey);
+  compare("orders", a.orders == b.orders);
+  return keys;
+}
+
 void checkFallback(const Reader& reader, const Settings& settings, const acme::Provider& provider) {
   std::set<std::string> named;
   for (const Found& item : reader.items(reader.find({"acme", provider.name, "fallback"}))) {
@@ -49,6 +77,10 @@ void checkFallback(const Reader& reader, const Settings& settings, const acme::P
     } else if (!named.insert(name).second) {
       reader.error(item, "named twice", "name each fallback once, in order of preference");
     } else {
+      if (sharesAccount(*providerOf(settings, name), provider)) {
+        reader.warning(item, "has this section's directory and cache: where one cannot issue, neither can the other",
+                       "name a section with another directory");
+      }
       std::set<std::string> seen;
       const std::vector<std::string> way = wayTo(settings, name, provider.name, seen);
       // Told once, at the first of the sections that go in a circle.
@@ -117,6 +149,26 @@ void checkOtherProviders(const Reader& reader, const Settings& settings, const a
   checkStaging(reader, settings, provider);
 }
 
+void checkSharedProviders(const Reader& reader, const Settings& settings) {
+  for (std::size_t i = 0; i < settings.providers.size(); ++i) {
+    for (std::size_t k = 0; k < i; ++k) {
+      const acme::Provider &one = settings.providers[i], &first = settings.providers[k];
+      const std::vector<std::string> keys =
+          sharesAccount(one, first) ? differences(one, first) : std::vector<std::string>{};
+      if (keys.empty()) continue;
+      const KeyPath section{"acme", one.name};
+      Node place;
+      place.place = reader.placeOf(section);
+      reader.report().warning(
+          section, place,
+          "has the directory and the cache of " + dotted({"acme", first.name}) +
+              ", so they are one, and what that one says holds for both; these keys differ: " + joined(keys, ", "),
+          "give it a cache of its own, or set the keys alike");
+      break;
+    }
+  }
+}
+
 void checkAcmeName(const Reader& reader, const Settings& settings, const Found& found, const acme::Provider* provider) {
   const auto name = toHostname(*found.node);
   if (!name) return;
@@ -134,6 +186,23 @@ void checkAcmeName(const Reader& reader, const Settings& settings, const Found& 
                  dotted({"acme", fallback->name}) + ", the fallback of " + dotted({"acme", provider->name}) +
                      ", cannot certify it: " + refusal.problem,
                  refusal.remedy + ", or take " + fallback->name + " out of the fallback");
+  }
+}
+
+void checkAcmeNamesTogether(const Reader& reader, const std::vector<Found>& names) {
+  const auto kind = [](const Found& found, bool (*is)(const std::string&)) {
+    const auto name = toHostname(*found.node);
+    return name && is(*name.value);
+  };
+  const bool wildcard = std::any_of(names.begin(), names.end(), [&](const Found& name) {
+    return kind(name, [](const std::string& text) { return isWildcard(text); });
+  });
+  if (!wildcard) return;
+  for (const Found& name : names) {
+    if (!kind(name, isIpLiteral)) continue;
+    reader.error(
+        name, "no challenge validates an IP address and a wildcard, and one order is validated by one challenge type",
+        "give the address a certificate of its own");
   }
 }
 

@@ -23,10 +23,14 @@ void checkReferences(const Reader& reader, const Settings& settings);
 // Parts of acme.<name>: how the records of DNS-01 are set; whom else it names (fallback, staging).
 void readDns(const Reader& reader, const KeyPath& section, acme::Provider& provider);
 void checkOtherProviders(const Reader& reader, const Settings& settings, const acme::Provider& provider);
+// Sections that mean one CA and one cache, and so share an account and every setting of it.
+void checkSharedProviders(const Reader& reader, const Settings& settings);
 // Names that a CA would refuse, of a listener whose certificate a provider is to get.
 void checkAcmeNames(const Reader& reader, const Settings& settings, const ListenerConfig& config);
 // As above, of one name for one provider (null: names no section) and those it falls back to.
 void checkAcmeName(const Reader& reader, const Settings& settings, const Found& found, const acme::Provider* provider);
+// Of the names of one certificate: those that no challenge can validate in one order.
+void checkAcmeNamesTogether(const Reader& reader, const std::vector<Found>& names);
 // The section of this name, or null.
 const acme::Provider* providerOf(const Settings& settings, const std::string& name);
 // Between listeners: addresses bound twice, listeners on a challenge port that cannot answer the CA.

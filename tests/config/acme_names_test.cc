@@ -65,6 +65,18 @@ TEST(AcmeNames, WildcardsNeedDns01AndAddressesSomethingElse) {
   EXPECT_EQ(saidOf(address, several), "");
 }
 
+TEST(AcmeNames, AWildcardAndAnAddressAreNeverOfOneCertificate) {
+  std::string several = hook;
+  several.replace(several.find("\"dns-01\""), 8, "[\"dns-01\", \"http-01\"]");
+  const std::string problem = "\"192.0.2.1\": no challenge validates an IP address and a wildcard";
+  EXPECT_THAT(
+      saidAbout("server.hostname = [\"a.b\", \"*.b\", \"192.0.2.1\"]\n" + smtpAcme.substr(server.size()) + several),
+      HasSubstr("error: server.hostname = " + problem));
+  EXPECT_THAT(saidAbout(smtpAcme + several + "acme.le.domains = [[\"192.0.2.1\", \"*.b.c\"]]\n"),
+              HasSubstr("error: acme.le.domains = " + problem));
+  EXPECT_EQ(saidAbout(smtpAcme + several + "acme.le.domains = [\"192.0.2.1\", \"*.b.c\"]\n"), "");
+}
+
 TEST(AcmeNames, AddressesAreSpeltInOneWay) {
   EXPECT_EQ(settingsOf("server.hostname = [\"2001:DB8:0::0:1\", \"2001:db8::1\"]\n" + smtpAcme.substr(server.size()))
                 .hostnames,
