@@ -27,12 +27,12 @@ bool saysOrderIsUnknown(const Problem& problem) {
   return problem.status == 404 || problem.status == 410 || isOneOf(problem.shortType(), ways);
 }
 
-// A refusal of finalize that the same order would meet again.
+// A refusal of finalize that the same order would meet again. It is the CA's own: a gateway's page says nothing of it.
 bool refusesRequest(const Problem& problem) {
   static constexpr std::string_view passing[] = {"badNonce", "rateLimited", "accountDoesNotExist",
                                                  "userActionRequired"};
   return problem.status >= 400 && problem.status < 500 && problem.status != 408 && problem.status != 429 &&
-         !isOneOf(problem.shortType(), passing);
+         !problem.type.starts_with("postern:") && !isOneOf(problem.shortType(), passing);
 }
 
 // Whether newOrder may fare better without `replaces` (RFC 9773 section 5): the CA refused the request, and not for

@@ -115,16 +115,8 @@ RevokeAnswer Manager::Impl::revoke(const std::string& name, const std::string& p
 // Orders a successor of what was revoked, for a key that nobody has seen: neither reuse-key's, nor the one of an order
 // that is under way. That this is wanted is on disk first, and a restart orders again.
 void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey& revoked, std::stop_token stop) {
-  {
-    std::lock_guard lock(mutex_);
-    managed.care->wantNewKey();
-  }
-  saveHistories(managed);
-  {
-    std::unique_lock lock(mutex_);
-    if (managed.ordering()) managed.work->thread.request_stop();
-    if (!ended_.wait(lock, stop, [&] { return closing_ || !managed.ordering(); })) throw Stopped();
-    // While locked, so that no order begins in between: a few files that are removed, once in a long time.
+  // While locked, so that no order begins in between: a few files that are removed, once in a long time.
+  const auto drop = [&] {
     for (std::size_t route = 0; route < managed.routes.size(); ++route) {
       try {
         managed.folderOf(route).dropPending();
@@ -133,9 +125,25 @@ void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey
                          {{"path", managed.folderOf(route).path().string()}, {"error", error.problem.detail}});
       }
     }
+  };
+  bool stale = false;  // the order under way; one that begins from now on knows of the new key and is left alone
+  {
+    std::lock_guard lock(mutex_);
+    stale = managed.ordering();
+    managed.care->wantNewKey();
+    if (!stale) drop();
+  }
+  saveHistories(managed);
+  {
+    std::unique_lock lock(mutex_);
+    if (stale) {
+      if (managed.ordering()) managed.work->thread.request_stop();
+      if (!ended_.wait(lock, stop, [&] { return closing_ || !managed.ordering(); })) throw Stopped();
+      drop();
+    }
     const bool replaced = managed.certificate && managed.certificate->serial() != revoked.serial() &&
                           EVP_PKEY_eq(managed.certificate->key(), revoked.key()) != 1;
-    if (!replaced) managed.care->orderNow(parts_.clock.now(), true);
+    if (!replaced && !managed.ordering()) managed.care->orderNow(parts_.clock.now(), true);
   }
   wake();
 }
