@@ -14,6 +14,7 @@
 #include "server/check.h"
 #include "server/commands_ask.h"
 #include "server/commands_life.h"
+#include "server/doctor.h"
 #include "server/load_all.h"
 #include "server/passwd.h"
 #include "server/signals.h"
@@ -90,7 +91,7 @@ int runCommand(int argc, char** argv) {
   CLI::App app{"Postern: a mail server front whose listeners get their certificates from a built-in ACME manager"};
   app.name("postern");
   app.require_subcommand(1);
-  std::string config;
+  std::string config, resolver;
   bool json = false, strict = false;
   ServerPlace place;
   Renew renewal;
@@ -128,6 +129,12 @@ int runCommand(int argc, char** argv) {
   });
 
   addLifeCycleCommands(app, chosen);
+
+  auto* doctorApp = app.add_subcommand("doctor", "Look for what would make issuance or renewal fail");
+  doctorApp->add_option("--config", config, "Configuration file")->required();
+  doctorApp->add_flag("--json", json, "Print JSON");
+  doctorApp->add_option("--resolver", resolver, "ADDRESS[:PORT] to ask about DNS instead of the system's resolvers");
+  doctorApp->callback([&] { chosen = [&] { return doctor(config, json, resolver); }; });
 
   auto* passwdApp = app.add_subcommand("passwd", "Read a password from the terminal or stdin, print its crypt(3) hash");
   passwdApp->callback([&] { chosen = [] { return passwd(); }; });

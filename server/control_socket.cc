@@ -193,7 +193,7 @@ void ControlSocket::answer(int descriptor, std::stop_token stop) {
   }
 }
 
-Json askServer(const std::string& path, const Json& request) {
+Json askServer(const std::string& path, const Json& request, std::stop_token stop) {
   const int connected = connectTo(path);
   if (connected < 0) {
     const std::string remedy = connected == -EACCES ? "become root, the server's user, or a member of its group"
@@ -202,7 +202,7 @@ Json askServer(const std::string& path, const Json& request) {
   }
   Descriptor connection(connected);
   sendAll(connected, request.dump() + "\n");
-  const auto line = readLine(connected, 256 << 20, {});
+  const auto line = readLine(connected, 256 << 20, std::move(stop));
   if (!line) throw std::runtime_error("the server at " + path + " closed the connection without an answer");
   const auto answer = Json::parse(*line);
   if (!answer) throw std::runtime_error("the server at " + path + " did not answer in JSON");

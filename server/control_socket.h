@@ -60,7 +60,7 @@ class ControlSocket {
 };
 
 // The client's side: sends `request` to the server at `path` and waits for its answer. Throws SystemError or
-// std::runtime_error with the remedy when nobody answers there.
-Json askServer(const std::string& path, const Json& request);
+// std::runtime_error with the remedy when nobody answers there, or not before `stop`.
+Json askServer(const std::string& path, const Json& request, std::stop_token stop = {});
 
 }  // namespace postern::server
