@@ -28,6 +28,18 @@ std::string complaint(Parse parse, std::string_view text) {
   return "no complaint";
 }
 
+TEST(Objects, ReadsTheAccountOfRfc8555AndOneThatSaysLess) {
+  const AccountObject account = parseAccount(read(R"({
+    "status": "valid", "contact": ["mailto:cert-admin@example.org", "mailto:admin@example.org"],
+    "termsOfServiceAgreed": true, "orders": "https://example.com/acme/orders/rzGoeA"})"));
+  EXPECT_EQ(account.status, "valid");
+  EXPECT_EQ(account.contact.size(), 2U);
+  EXPECT_EQ(account.orders, "https://example.com/acme/orders/rzGoeA");
+  EXPECT_TRUE(account.termsOfServiceAgreed);
+  EXPECT_EQ(parseAccount(read(R"({"status":"resting"})")).status, "resting");
+  EXPECT_NE(complaint(parseAccount, R"({"contact":[]})").find("status"), std::string::npos);
+}
+
 TEST(Objects, ReadsTheDirectoryOfRfc8555AndKeepsItsMeta) {
   Directory directory = parseDirectory(read(R"({
     "newNonce": "https://example.com/acme/new-nonce", "newAccount": "https://example.com/acme/new-account",
@@ -182,6 +194,22 @@ TEST(RetryAfter, IsReadInBothFormsAndKeptWithinBounds) {
     if (one.after) expected = now + *one.after;
     EXPECT_EQ(retryAfter(response, now), expected) << one.header << " with " << one.status;
   }
+}
+
+TEST(RetryAfter, TellsNothingAboutPollingWhereItsTimeHasCome) {
+  const Time now = *parseHttpDate("Sun, 06 Nov 1994 08:49:37 GMT");
+  const auto told = [&](const char* header) {
+    HttpResponse response;
+    response.status = 200;
+    response.headers.emplace("retry-after", header);
+    return pollAfter(response, now);
+  };
+  for (const char* past : {"0", "000", "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:40:00 GMT", "soon", ""}) {
+    EXPECT_EQ(told(past), std::nullopt) << past;
+  }
+  EXPECT_EQ(told("3"), now + 3s);
+  EXPECT_EQ(told("Sun, 06 Nov 1994 08:49:42 GMT"), now + 5s);
+  EXPECT_EQ(told("99999999999999"), now + 24h);
 }
 
 TEST(NoncePool, GivesTheNewestFirstAndEachOnce) {

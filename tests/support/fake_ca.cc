@@ -49,7 +49,8 @@ void FakeCa::failNext(const std::string& stage, Failure failure, int times) {
   std::lock_guard lock(mutex_);
   if (failure == Failure::BadNonceStorm) {
     failure = Failure::BadNonce;
-    times *= sendingsOfAStorm;
+    const bool isRepeated = stage != "directory" && stage != "newNonce" && stage != "renewalInfo";
+    times *= isRepeated ? sendingsOfAStorm : 1;
   }
   plans_[stage].push_back({failure, "", times});
 }
@@ -134,6 +135,15 @@ int FakeCa::total() const {
   std::lock_guard lock(mutex_);
   int sum = 0;
   for (const auto& [stage, times] : counts_) sum += times;
+  return sum;
+}
+
+int FakeCa::failuresLeft() const {
+  std::lock_guard lock(mutex_);
+  int sum = 0;
+  for (const auto& [stage, plans] : plans_) {
+    for (const Planned& plan : plans) sum += plan.times;
+  }
   return sum;
 }
 

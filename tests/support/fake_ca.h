@@ -185,6 +185,7 @@ class FakeCa : public acme::Transport {
   // --- what happened
   int count(const std::string& stage) const;  // requests that reached a stage, failed on demand or not
   int total() const;
+  int failuresLeft() const;  // that were asked for with failNext() and refuseNext() and have not come up yet
   int nonceRejections() const { return get(nonceRejections_); }
   int issued() const { return get(issued_); }  // certificates
   int orders() const { return get(ordersMade_); }
