@@ -17,8 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A CA counts a little later than we do, when the request has come to it: whoever waits for a refill waits this longer.
-constexpr Duration margin = 10s;
 // By how much a clock may have been set back and what was recorded before still be waited for.
 constexpr Duration tolerance = 2h;
 // No CA asks to be left alone for longer; a time beyond was told under a wrong clock, theirs or ours.
@@ -72,16 +70,21 @@ const psl_ctx_t* suffixes() {
 Ledger::Ledger(std::string directoryUrl) : figures_(figuresOf(directoryUrl)) {}
 
 void Ledger::take(const LedgerLimit* limit, const std::string& subject, Time at) {
-  Time& full = fullAt_.try_emplace(Key{limit, subject}, at).first->second;
+  Level& level = levels_.try_emplace(Key{limit, subject}, Level{at, at}).first->second;
+  if (level.fullAt + limit->margin() <= at) level = {at, at};
+  level.since = std::min(level.since, at);
   // What is taken from an empty bucket, because it had to be, leaves it empty.
-  full = std::min(std::max(full, at) + limit->refill(), at + limit->period);
+  level.fullAt = std::min(std::max(level.fullAt, at) + limit->refill(), at + limit->period);
 }
 
 Time Ledger::freeAt(const LedgerLimit* limit, const std::string& subject, Time now) const {
-  const auto found = fullAt_.find(Key{limit, subject});
-  if (found == fullAt_.end() || misdated(found->second, now + limit->period)) return now;
-  const Time one = found->second - limit->period + limit->refill();  // when it holds one
-  return one <= now ? now : one + margin;
+  const auto found = levels_.find(Key{limit, subject});
+  if (found == levels_.end()) return now;
+  const Level& level = found->second;
+  if (misdated(level.fullAt, now + limit->period)) return now;
+  // Of what it was full with there is one left, whatever has refilled since.
+  if (level.fullAt - level.since + limit->refill() <= limit->period) return now;
+  return std::max(now, level.fullAt - limit->period + limit->refill() + limit->margin());
 }
 
 void Ledger::record(const LedgerEntry& entry, Time now) {
@@ -94,7 +97,7 @@ void Ledger::record(const LedgerEntry& entry, Time now) {
       for (const auto& subject : subjectsOf(limit, entry.names)) take(&limit, subject, entry.at);
     }
     if (limit.emptiedBySuccess && entry.kind == LedgerEntry::Kind::Issuance) {
-      for (const auto& subject : subjectsOf(limit, entry.names)) fullAt_.erase(Key{&limit, subject});
+      for (const auto& subject : subjectsOf(limit, entry.names)) levels_.erase(Key{&limit, subject});
     }
   }
 }
@@ -107,8 +110,9 @@ void Ledger::told(Time until, std::vector<std::string> names, Time now) {
 void Ledger::settle(Time now) {
   if (now < settleAt_ && now + tolerance > settleAt_) return;
   settleAt_ = now + 1h;
-  std::erase_if(fullAt_, [&](const auto& bucket) {
-    return bucket.second <= now || misdated(bucket.second, now + bucket.first.first->period);
+  std::erase_if(levels_, [&](const auto& bucket) {
+    const auto& [key, level] = bucket;
+    return level.fullAt + key.first->margin() <= now || misdated(level.fullAt, now + key.first->period);
   });
   for (auto set = issued_.begin(); set != issued_.end();) {
     if (misdated(set->second, now)) set->second = now;
@@ -150,8 +154,9 @@ std::vector<LimitState> Ledger::left(Time now) const {
     if (!stands(one, now)) continue;
     states.push_back({one.names.empty() ? "told by the CA" : "told by the CA for " + joined(one.names), 0, one.until});
   }
-  for (const auto& [key, full] : fullAt_) {
+  for (const auto& [key, level] : levels_) {
     const auto& [limit, subject] = key;
+    const Time full = level.fullAt;
     if (full <= now || misdated(full, now + limit->period)) continue;
     const auto refill = limit->refill();
     const auto missing = (full - now + refill - 1ms) / refill;
@@ -173,8 +178,10 @@ bool Ledger::issuedBefore(const std::vector<std::string>& names, Time now) const
 
 std::vector<Ledger::Bucket> Ledger::buckets() const {
   std::vector<Bucket> buckets;
-  buckets.reserve(fullAt_.size());
-  for (const auto& [key, full] : fullAt_) buckets.push_back({std::string(key.first->id), key.second, full});
+  buckets.reserve(levels_.size());
+  for (const auto& [key, level] : levels_) {
+    buckets.push_back({std::string(key.first->id), key.second, level.since, level.fullAt});
+  }
   return buckets;
 }
 
@@ -189,8 +196,9 @@ void Ledger::restore(const Bucket& bucket) {
   if (!figures_) return;
   for (const auto& limit : figures_->limits) {
     if (limit.id != bucket.limit) continue;
-    Time& full = fullAt_.try_emplace(Key{&limit, bucket.subject}, bucket.fullAt).first->second;
-    full = std::max(full, bucket.fullAt);
+    const Level kept{bucket.since, bucket.fullAt};
+    Level& level = levels_.try_emplace(Key{&limit, bucket.subject}, kept).first->second;
+    level = {std::min(level.since, kept.since), std::max(level.fullAt, kept.fullAt)};
   }
 }
 

@@ -66,6 +66,7 @@ class Ledger {
   struct Bucket {
     std::string limit;    // an id of the table in ledger_limits.h
     std::string subject;  // the domain, set of names or identifier it is for; "" of the account
+    Time since;           // when it last was full, and was taken from
     Time fullAt;          // when it has refilled wholly
     bool operator==(const Bucket&) const = default;
   };
@@ -93,7 +94,10 @@ class Ledger {
   Time freeAt(const LedgerLimit* limit, const std::string& subject, Time now) const;
 
   const LedgerFigures* figures_;  // null where nothing is published
-  std::map<Key, Time> fullAt_;    // a bucket that is not here is full
+  struct Level {
+    Time since, fullAt;
+  };
+  std::map<Key, Level> levels_;  // a bucket that is not here is full
   std::map<std::string, Time> issued_;
   std::vector<Told> told_;
   Time settleAt_ = {};  // when there may be something to drop

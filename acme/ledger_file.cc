@@ -83,6 +83,7 @@ std::string lineOf(const Ledger::Bucket& bucket) {
   line["kind"] = "bucket";
   line["limit"] = bucket.limit;
   line["of"] = bucket.subject;
+  line["since"] = rfc3339(bucket.since);
   line["full"] = upwards(bucket.fullAt);
   return line.dump() + "\n";
 }
@@ -114,9 +115,10 @@ bool apply(std::string_view text, Ledger& ledger) {
     return until.has_value();
   }
   if (kind == "bucket") {
-    const auto full = parseRfc3339((*line)["full"].string());
-    if (full) ledger.restore(Ledger::Bucket{(*line)["limit"].string(), (*line)["of"].string(), *full});
-    return full.has_value();
+    const auto since = parseRfc3339((*line)["since"].string()), full = parseRfc3339((*line)["full"].string());
+    if (!since || !full) return false;
+    ledger.restore(Ledger::Bucket{(*line)["limit"].string(), (*line)["of"].string(), *since, *full});
+    return true;
   }
   const auto at = parseRfc3339((*line)["at"].string());
   if (kind == "issued") {

@@ -1,5 +1,6 @@
 #include "acme/ledger_limits.h"
 
+#include <algorithm>
 #include <array>
 
 #include "base/text.h"
@@ -55,6 +56,11 @@ std::string hostOf(std::string_view url) {
 
 // The CA remembers for 120 days; a day less, so that no clock of ours takes a first order for a renewal.
 const Duration renewalMemory = 119 * day;
+
+// Two hours of a week, two minutes of three hours.
+Duration LedgerLimit::margin() const {
+  return std::clamp<Duration>(period / 84, 10s, 2h);
+}
 
 const LedgerFigures* figuresOf(std::string_view directoryUrl) {
   const std::string host = hostOf(directoryUrl);

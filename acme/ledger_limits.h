@@ -22,6 +22,9 @@ struct LedgerLimit {
   bool emptiedBySuccess;  // counts failures in a row: a success gives all of them back
 
   Duration refill() const { return period / burst; }  // of one
+  // A refill counts this much later than it was measured: a CA counts a little after us, and a clock may have been set
+  // forward meanwhile. What the bucket was full with does not wait for it.
+  Duration margin() const;
 };
 
 struct LedgerFigures {

@@ -19,8 +19,13 @@ const std::string staging = "https://acme-staging-v02.api.letsencrypt.org/direct
 const std::string other = "https://ca.test:14000/dir";
 const Time start = *parseRfc3339("2026-01-01T00:00:00Z");
 
-// Whoever waits for a refill waits this longer at most: a CA counts a little later than we do.
-constexpr Duration margin = 10s;
+// A refill is trusted this much later: a CA counts after us, and a clock may have been set forward meanwhile.
+Duration marginOf(const char* limit, const std::string& directory = production) {
+  for (const auto& each : figuresOf(directory)->limits) {
+    if (each.id == limit) return each.margin();
+  }
+  return {};
+}
 
 void add(Ledger& ledger, int times, Kind kind, const Names& names, OrderKind order = OrderKind::First,
          Time at = start) {
@@ -55,8 +60,8 @@ TEST(Ledger, HoldsEveryPublishedLimitOfProduction) {
       const Names names = row.recorded.empty() ? Names{"host" + std::to_string(i) + ".example.org"} : row.recorded;
       add(ledger, 1, row.kind, names);
     }
-    EXPECT_EQ(ledger.earliest(row.asked, OrderKind::First, start), start + row.refill + margin) << row.what;
-    const Time refilled = start + row.refill;
+    const Time refilled = start + row.refill + marginOf(row.what);
+    EXPECT_EQ(ledger.earliest(row.asked, OrderKind::First, start), refilled) << row.what;
     EXPECT_EQ(ledger.earliest(row.asked, OrderKind::First, refilled), refilled) << row.what;
     const Time before = refilled - 1s;
     EXPECT_GT(ledger.earliest(row.asked, OrderKind::First, before), before) << row.what;
@@ -87,14 +92,14 @@ TEST(Ledger, LimitsNewAccountsToTenInThreeHours) {
     EXPECT_EQ(ledger.earliestAccount(start), start);
     add(ledger, 1, Kind::Account, {});
   }
-  EXPECT_EQ(ledger.earliestAccount(start), start + 18min + margin);
+  EXPECT_EQ(ledger.earliestAccount(start), start + 18min + marginOf("accounts"));
   EXPECT_EQ(ledger.earliest({"a.example.org"}, OrderKind::First, start), start);
 }
 
 TEST(Ledger, RefillsOneByOneUpToTheBurst) {
   Ledger ledger(production);
   add(ledger, 300, Kind::Order, {"a.example.org"});
-  Time now = start + 36s * 10;
+  Time now = start + 36s * 10 + marginOf("orders");
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(ledger.earliest({"b.example.org"}, OrderKind::First, now), now);
     add(ledger, 1, Kind::Order, {"a.example.org"}, OrderKind::First, now);
@@ -171,12 +176,12 @@ TEST(Ledger, HoldsStagingToItsOwnFigures) {
   add(ledger, 199, Kind::FailedValidation, {"a.example.org"});
   EXPECT_EQ(ledger.earliest({"a.example.org"}, OrderKind::First, start), start);
   add(ledger, 1, Kind::FailedValidation, {"a.example.org"});
-  EXPECT_EQ(ledger.earliest({"a.example.org"}, OrderKind::First, start), start + 18s + margin);
+  EXPECT_EQ(ledger.earliest({"a.example.org"}, OrderKind::First, start), start + 18s + marginOf("failures", staging));
   for (int i = 0; i < 1499; ++i) add(ledger, 1, Kind::Order, numbered(i));
   for (int i = 0; i < 60; ++i) add(ledger, 1, Kind::Issuance, {"h" + std::to_string(i) + ".example.org"});
   EXPECT_EQ(ledger.earliest({"b.example.org"}, OrderKind::First, start), start);
   add(ledger, 1, Kind::Order, {"b.example.org"});
-  EXPECT_EQ(ledger.earliest({"b.example.org"}, OrderKind::First, start), start + 7200ms + margin);
+  EXPECT_EQ(ledger.earliest({"b.example.org"}, OrderKind::First, start), start + 7200ms + marginOf("orders", staging));
 }
 
 TEST(Ledger, KnowsNoLimitsOfOtherCasButWhatTheyTold) {
@@ -233,7 +238,8 @@ TEST(Ledger, IsNotBlockedByWhatAWrongClockRecorded) {
     add(ledger, 299, Kind::Order, {"b.example.org"});
     EXPECT_EQ(ledger.earliest({"b.example.org"}, OrderKind::First, start), start) << inWords(ahead);
     add(ledger, 1, Kind::Order, {"b.example.org"});
-    EXPECT_EQ(ledger.earliest({"b.example.org"}, OrderKind::First, start), start + 36s + margin) << inWords(ahead);
+    EXPECT_EQ(ledger.earliest({"b.example.org"}, OrderKind::First, start), start + 36s + marginOf("orders"))
+        << inWords(ahead);
   }
 }
 
@@ -251,7 +257,36 @@ TEST(Ledger, WaitsAnHourAtMostLongerWhenTheClockIsSetBackByOne) {
   Ledger ledger(production);
   add(ledger, 300, Kind::Order, {"a.example.org"}, OrderKind::First, start + 1h);
   EXPECT_GT(ledger.earliest({"a.example.org"}, OrderKind::First, start), start);
-  EXPECT_LE(ledger.earliest({"a.example.org"}, OrderKind::First, start), start + 1h + 36s + margin);
+  EXPECT_LE(ledger.earliest({"a.example.org"}, OrderKind::First, start), start + 1h + 36s + marginOf("orders"));
+}
+
+TEST(Ledger, DoesNotTakeAClockSetForwardForARefill) {
+  const Names names{"a.example.org"};
+  const auto passes = [&](const Ledger& ledger, OrderKind kind, Time now) {
+    return ledger.earliest(names, kind, now) == now;
+  };
+  for (const Duration ahead : {Duration(1h), Duration(2h - 1s)}) {
+    Ledger sets(production);
+    add(sets, 5, Kind::Issuance, names, OrderKind::Renewal);
+    // One refill, measured by a clock that runs ahead since.
+    EXPECT_FALSE(passes(sets, OrderKind::Renewal, start + 120960s - 1h + ahead)) << inWords(ahead);
+    EXPECT_FALSE(passes(sets, OrderKind::Renewal, start + 120960s - 1s + ahead)) << inWords(ahead);
+    EXPECT_TRUE(passes(sets, OrderKind::Renewal, start + 120960s + 2h));
+    // Recorded under one that was behind.
+    Ledger behind(production);
+    add(behind, 5, Kind::Issuance, names, OrderKind::Renewal, start - ahead);
+    EXPECT_FALSE(passes(behind, OrderKind::Renewal, start + 120960s - 1s));
+  }
+  // The rate of refills is the CA's all the same: the margin comes once, not with each.
+  Ledger ledger(production);
+  Time now = start;
+  int issued = 0;
+  while (now < start + 700 * day) {
+    now = ledger.earliest(names, OrderKind::Renewal, now);
+    add(ledger, 1, Kind::Issuance, names, OrderKind::Renewal, now);
+    ++issued;
+  }
+  EXPECT_EQ(issued, 5 + 500);  // those it was full with, and one for each 33.6 hours
 }
 
 TEST(Ledger, KnowsARenewalByItsExactSetOfNames) {
@@ -298,7 +333,7 @@ TEST(Ledger, SaysWhatIsLeftOfTouchedLimitsTheLeastFirst) {
 TEST(Ledger, IsLeftWithNothingByWhatHadToBeTakenFromAnEmptyBucket) {
   Ledger ledger(production);
   add(ledger, 12, Kind::Issuance, {"a.example.org"}, OrderKind::Renewal);
-  EXPECT_EQ(ledger.earliest({"a.example.org"}, OrderKind::Renewal, start), start + 120960s + margin);
+  EXPECT_EQ(ledger.earliest({"a.example.org"}, OrderKind::Renewal, start), start + 120960s + marginOf("set"));
   EXPECT_EQ(ledger.left(start).front().left, 0);
 }
 
@@ -324,7 +359,7 @@ TEST(Ledger, StandsWholeInWhatIsKeptOfIt) {
   for (const auto& bucket : ledger.buckets()) again.restore(bucket);
   for (const auto& issued : ledger.issued()) again.restore(issued);
   for (const auto& told : ledger.toldUntil()) again.restore(told);
-  again.restore(Ledger::Bucket{"limit-of-the-future", "", start + 1000 * day});
+  again.restore(Ledger::Bucket{"limit-of-the-future", "", start, start + 1000 * day});
   EXPECT_EQ(again.left(start), ledger.left(start));
   EXPECT_TRUE(again.issuedBefore({"a.example.org"}, start));
 }
