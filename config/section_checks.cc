@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 
+#include "base/text.h"
 #include "config/sections.h"
 
 namespace postern::config {
@@ -62,6 +63,33 @@ void checkAcmeNames(const Reader& reader, const Settings& settings, const Listen
   const std::vector<Found> names = reader.items(reader.inherited(config.listener.id, {"hostname"}));
   for (const Found& name : names) checkAcmeName(reader, settings, name, provider);
   checkAcmeNamesTogether(reader, names);
+}
+
+void checkKeyTypes(const Reader& reader, const Settings& settings, const ListenerConfig& config) {
+  const acme::Provider* provider = config.acme.empty() ? nullptr : providerOf(settings, config.acme);
+  if (!provider) return;
+  const auto has = [](const std::vector<std::string>& names, const std::string& part) {
+    return std::any_of(names.begin(), names.end(),
+                       [&part](const std::string& name) { return name.find(part) != std::string::npos; });
+  };
+  const auto speaks = [&](const std::string& version, const std::string& prefix) {
+    return has(config.policy.protocols, version) && has(config.policy.ciphers, prefix);
+  };
+  // Those of TLS 1.3 go with any key; that nothing is left at all was said where the policy was read.
+  if (speaks("TLSv1.3", "TLS13_") || !speaks("TLSv1.2", "TLS_")) return;
+  std::vector<std::string> useless;
+  for (const std::string& type : provider->keyTypes) {
+    if (!has(config.policy.ciphers, type.starts_with("rsa") ? "_RSA_" : "_ECDSA_")) useless.push_back(type);
+  }
+  if (useless.empty()) return;
+  const bool all = useless.size() == provider->keyTypes.size();
+  const KeyPath key{"server", "listener", config.listener.id, "tls"};
+  reader.report().add({all ? Severity::Error : Severity::Warning, reader.placeOf(key), dotted(key), "",
+                       "no cipher suite of TLS 1.2 is left for the key-type " + joined(useless, ", ") + " of " +
+                           dotted({"acme", provider->name}) +
+                           (all ? ": every handshake would fail" : ": its certificate is served to nobody"),
+                       "allow TLSv1.3, add ciphers such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or "
+                       "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, or choose another key-type"});
 }
 
 void checkBinds(const Reader& reader, const Settings& settings) {

@@ -203,7 +203,9 @@ void readListenerTls(const Reader& reader, const Settings& settings, ListenerCon
                             "set tls.acme or tls.certificate");
   }
   const bool unknown = !source.key || source.key.node->broken || reader.isIncomplete();
-  if (!unknown) checkAcmeNames(reader, settings, config);
+  if (unknown) return;
+  checkAcmeNames(reader, settings, config);
+  checkKeyTypes(reader, settings, config);
 }
 
 }  // namespace postern::config

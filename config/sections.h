@@ -27,7 +27,9 @@ void checkOtherProviders(const Reader& reader, const Settings& settings, const a
 void checkSharedProviders(const Reader& reader, const Settings& settings);
 // Names that a CA would refuse, of a listener whose certificate a provider is to get.
 void checkAcmeNames(const Reader& reader, const Settings& settings, const ListenerConfig& config);
-// As above, of one name for one provider (null: names no section) and those it falls back to.
+// Key types of its certificates that the listener's cipher suites leave to no client.
+void checkKeyTypes(const Reader& reader, const Settings& settings, const ListenerConfig& config);
+// As checkAcmeNames(), of one name for one provider (null: names no section) and those it falls back to.
 void checkAcmeName(const Reader& reader, const Settings& settings, const Found& found, const acme::Provider* provider);
 // Of the names of one certificate: those that no challenge can validate in one order.
 void checkAcmeNamesTogether(const Reader& reader, const std::vector<Found>& names);

@@ -190,6 +190,23 @@ TEST(Provider, TakesOneKeyTypeOfEachAlgorithm) {
               {"acme.le.key-type = \"rsa-1024\"", "expected one of ecdsa-p256"}});
 }
 
+TEST(Provider, KeyTypesNeedACipherSuiteWhereTls12IsAlone) {
+  const std::string text = smtpAcme + "server.tls.protocols = \"TLSv1.2\"\n";
+  const std::string rsaCiphers = "server.tls.ciphers = \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"\n";
+  EXPECT_EQ(saidAbout(text), "");
+  EXPECT_THAT(
+      saidAbout(text + rsaCiphers),
+      HasSubstr("error: server.listener.smtp.tls: no cipher suite of TLS 1.2 is left for the key-type ecdsa-p256 "
+                "of acme.le: every handshake would fail"));
+  EXPECT_EQ(saidAbout(text + rsaCiphers + "acme.le.key-type = \"rsa-2048\"\n"), "");
+  EXPECT_THAT(saidAbout(text + rsaCiphers + "acme.le.key-type = [\"rsa-2048\", \"ecdsa-p256\"]\n"),
+              HasSubstr("warning: server.listener.smtp.tls: no cipher suite of TLS 1.2 is left for the key-type "
+                        "ecdsa-p256 of acme.le: its certificate is served to nobody"));
+  EXPECT_EQ(saidAbout(smtpAcme + "server.tls.ciphers = [\"TLS13_AES_128_GCM_SHA256\", "
+                                 "\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]\n"),
+            "");
+}
+
 TEST(Provider, ExportsForAGroupThatIsThere) {
   Surroundings around = surroundings();
   around.groupExists = [](const std::string& name) { return name == "tls"; };
