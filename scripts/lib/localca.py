@@ -260,8 +260,11 @@ class Pebble:
         self.manage("set-renewal-info/", json.dumps({"certificate": certificate, "ariResponse": json.dumps(window)}))
 
     def orders(self):
-        """How many orders were made."""
+        """How many orders were asked for, those with a refused nonce among them."""
         return self.log().count("POST /order-plz")
+
+    def orders_made(self):
+        return self.log().count("Added order ")
 
     def requests(self):
         """How many ACME requests were made, the directory among them."""

@@ -21,6 +21,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts", "lib"))
 
+import pebble_new  # noqa: E402,F401
 from localca import Pebble, Process, Watch, free_port, make_certificate, reachable, wait_until  # noqa: E402,F401
 
 POSTERN = os.environ.get("POSTERN_BINARY") or os.path.join(
