@@ -163,12 +163,18 @@ std::vector<std::string> DnsLookup::addressesOf(const std::string& host, std::st
   if (isAddress(host)) return {host};
   std::vector<std::string> addresses = fromHostsFile(surroundings_.hostsFile, host);
   if (!addresses.empty()) return addresses;
+  std::optional<Error> failed;
   for (const DnsType type : {DnsType::A, DnsType::Aaaa}) {
-    const DnsMessage answer = ask(host, type, stop);
-    for (const DnsRecord& record : answer.answer) {
-      if (record.is(type)) addresses.push_back(record.data);
+    try {
+      const DnsMessage answer = ask(host, type, stop);
+      for (const DnsRecord& record : answer.answer) {
+        if (record.is(type)) addresses.push_back(record.data);
+      }
+    } catch (const Error& error) {  // some servers fail on AAAA alone
+      failed = error;
     }
   }
+  if (addresses.empty() && failed) throw *failed;
   return addresses;
 }
 

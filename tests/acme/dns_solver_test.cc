@@ -200,6 +200,7 @@ TEST_F(DnsSolverTest, PassesOverNameServersToWhichThereIsNoWay) {
 }
 
 TEST_F(DnsSolverTest, FindsItsServerByNameInTheDns) {
+  primary.failFor("AAAA");  // which must not hide that there is an A
   provider.dns.server = "ns1.example.org:" + std::to_string(primary.port());
   DnsSolver one = solver();
   auto presented = one.present({"example.org", "token", "token.print"}, {});

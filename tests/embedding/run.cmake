@@ -21,13 +21,13 @@ run(${CMAKE_COMMAND} -S ${EXAMPLE} -B ${WORK}/example -G Ninja -DCMAKE_BUILD_TYP
 run(${CMAKE_COMMAND} --build ${WORK}/example)
 run(${WORK}/example/embedding)
 
-# Whoever wants tls needs neither libevent nor GMime nor curl: none of them may even be looked for.
+# Whoever wants tls needs neither libevent nor GMime nor curl nor ldns: none of them may even be looked for.
 file(WRITE ${WORK}/tls-only/CMakeLists.txt "
 cmake_minimum_required(VERSION 3.25)
 project(TlsOnly LANGUAGES CXX)
 set(CMAKE_DISABLE_FIND_PACKAGE_CURL TRUE)
 find_package(Postern REQUIRED COMPONENTS tls)
-foreach(target postern::acme postern::listeners PkgConfig::libevent PkgConfig::gmime CURL::libcurl)
+foreach(target postern::acme postern::listeners PkgConfig::libevent PkgConfig::gmime CURL::libcurl PkgConfig::libldns)
   if(TARGET \${target})
     message(FATAL_ERROR \"COMPONENTS tls brought \${target}\")
   endif()

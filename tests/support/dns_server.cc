@@ -194,6 +194,11 @@ void DnsServer::setTruncating(bool truncating) {
   truncating_ = truncating;
 }
 
+void DnsServer::failFor(const std::string& type) {
+  std::lock_guard lock(mutex_);
+  failing_ = type;
+}
+
 void DnsServer::follow(DnsServer& primary, int questions) {
   std::lock_guard lock(mutex_);
   primary_ = &primary;
@@ -291,6 +296,10 @@ std::string DnsServer::answerTo(const std::string& bytes, bool udp) {
   Owned<ldns_pkt> answer = answerOf(query.get());
   if (udp && truncating_) {
     ldns_pkt_set_tc(answer.get(), true);
+    return bytesOf(answer.get());
+  }
+  if (type == failing_) {
+    ldns_pkt_set_rcode(answer.get(), LDNS_RCODE_SERVFAIL);
     return bytesOf(answer.get());
   }
   for (const std::string& zone : delegated_) {

@@ -35,6 +35,7 @@ class DnsServer {
   void swallowUpdateAnswers(bool swallow);  // does what an update says and does not tell
   void spoilSignatures(bool spoil);         // signs its answers with another key
   void setTruncating(bool truncating);      // over UDP: "ask again over TCP"
+  void failFor(const std::string& type);    // answers these questions with SERVFAIL
   // TXT records are those of `primary`, after `questions` of them were answered without.
   void follow(DnsServer& primary, int questions);
 
@@ -59,7 +60,7 @@ class DnsServer {
   mutable std::mutex mutex_;
   std::vector<std::string> zones_, delegated_, asked_;
   std::vector<Record> records_;
-  std::string keyName_, secret_, algorithm_;
+  std::string keyName_, secret_, algorithm_, failing_;
   int refusal_ = 0, updates_ = 0, lag_ = 0;
   bool silent_ = false, swallowing_ = false, spoiling_ = false, truncating_ = false;
   DnsServer* primary_ = nullptr;
