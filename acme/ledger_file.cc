@@ -189,7 +189,7 @@ void LedgerFile::load() const {
   if (damaged == 0) return;
   setAside(path_, std::to_string(damaged) + " of its lines cannot be read", log_);
   try {
-    writeAnew();
+    writeAnew(condensed(ledger_));
   } catch (const Error& error) {
     log_.warn("acme.cache.unwritable", {{"path", path_.string()}, {"error", error.problem.detail}});
   }
@@ -201,22 +201,46 @@ const Ledger& LedgerFile::ready() const {
 }
 
 void LedgerFile::record(LedgerEntry entry, Time now) {
-  const std::scoped_lock lock(mutex_);
-  ready();
-  ledger_.record(entry, now);
-  keep(lineOf(entry));
+  change([&] {
+    ledger_.record(entry, now);
+    return lineOf(entry);
+  });
 }
 
 void LedgerFile::told(Time until, std::vector<std::string> names, Time now) {
-  const std::scoped_lock lock(mutex_);
-  ready();
-  ledger_.told(until, std::move(names), now);
-  keep(lineOf(ledger_.toldUntil().back()));
+  change([&] {
+    ledger_.told(until, std::move(names), now);
+    return lineOf(ledger_.toldUntil().back());
+  });
 }
 
-void LedgerFile::keep(const std::string& line) {
-  if (!loaded_) throwStorageError("cannot read " + path_.string());
-  if (mustWriteAnew_ || size_ + line.size() > grownBy * std::max(condensed_, small)) return writeAnew();
+template <class Change>
+void LedgerFile::change(Change change) {
+  const std::scoped_lock writing(writing_);
+  std::string line, whole;
+  {
+    const std::scoped_lock lock(mutex_);
+    ready();
+    line = change();
+    ++version_;
+    if (!loaded_) throwStorageError("cannot read " + path_.string());
+    if (mustWriteAnew_ || size_ + line.size() > grownBy * std::max(condensed_, small)) whole = condensed(ledger_);
+  }
+  // Questions need not wait for the disk. What is read below was settled when the file was read.
+  whole.empty() ? append(line) : writeAnew(whole);
+}
+
+Ledger LedgerFile::copy() const {
+  const std::scoped_lock lock(mutex_);
+  return ready();
+}
+
+unsigned long LedgerFile::version() const {
+  const std::scoped_lock lock(mutex_);
+  return version_;
+}
+
+void LedgerFile::append(const std::string& line) {
   storing([&] {
     try {
       if (size_ == 0) createDirectories(path_.parent_path(), 0700);
@@ -230,8 +254,7 @@ void LedgerFile::keep(const std::string& line) {
   size_ += line.size();
 }
 
-void LedgerFile::writeAnew() const {
-  const std::string text = condensed(ledger_);
+void LedgerFile::writeAnew(const std::string& text) const {
   mustWriteAnew_ = true;  // until it is there
   writeCacheFile(path_, text);
   mustWriteAnew_ = false;

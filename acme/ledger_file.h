@@ -28,6 +28,9 @@ class LedgerFile {
   void record(LedgerEntry entry, Time now);
   void told(Time until, std::vector<std::string> names, Time now);
 
+  // The ledger as it is now, and a number that changes with it.
+  Ledger copy() const;
+  unsigned long version() const;
   // As Ledger's.
   Time earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const;
   Time earliestAccount(Time now) const;
@@ -41,12 +44,16 @@ class LedgerFile {
  private:
   const Ledger& ready() const;  // the ledger, read; with the lock held
   void load() const;
-  void keep(const std::string& line);
-  void writeAnew() const;
+  template <class Change>
+  void change(Change change);  // of the ledger in memory, then of the file by the line it returns
+  void append(const std::string& line);
+  void writeAnew(const std::string& text) const;
 
   const std::filesystem::path path_;
   Log& log_;
-  mutable std::mutex mutex_;
+  std::mutex writing_;        // one at a time; taken before mutex_
+  mutable std::mutex mutex_;  // of the ledger in memory
+  unsigned long version_ = 0;
   mutable Ledger ledger_;
   mutable bool loaded_ = false;
   mutable bool mustWriteAnew_ = false;  // the file is torn or damaged

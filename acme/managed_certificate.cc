@@ -78,7 +78,7 @@ void ManagedCertificate::want(std::vector<std::string> wantedNames, std::vector<
 
 CertificateCare::Limits ManagedCertificate::limits(Time now) const {
   return [this, now](std::size_t route, OrderKind kind) {
-    return routes[route].provider->ledger().earliest(names, kind, now);
+    return routes[route].provider->earliest(names, kind, now);
   };
 }
 

@@ -126,7 +126,12 @@ Time Manager::Impl::beginWhatIsDue(Time now) {
                     [&](const auto& route) { return busy.count(route.folder.get()) != 0; })) {
       continue;  // the end of the other one wakes us
     }
-    CertificateCare::Attempt attempt = managed->care->next(now, managed->limits(now));
+    // Whose slots are all taken waits for one anyhow; its limits are asked then.
+    ProviderCare& preferred = managed->providerOf(0);
+    const bool full = working[&preferred] >= preferred.ordersAtOnce();
+    const auto unasked = [](std::size_t, OrderKind) { return Time::min(); };
+    CertificateCare::Attempt attempt =
+        managed->care->next(now, full ? CertificateCare::Limits(unasked) : managed->limits(now));
     const auto ask = managed->care->askAt();
     if (attempt.at <= now) {
       due.push_back({attempt.at, managed.get(), Work::Kind::Order, attempt});

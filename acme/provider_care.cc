@@ -19,6 +19,7 @@ ProviderCare::ProviderCare(const Provider& provider, std::shared_ptr<Storage> st
       storage_(std::move(storage)),
       parts_(parts),
       ledger_(storage_->ledger(directory_)),
+      gate_(ledger_, parts_.clock),
       provider_(provider) {
   try {
     if (const auto account = storage_->account(directory_)) accountUrl_ = account->url;
@@ -104,28 +105,17 @@ ChallengeType ProviderCare::challengeFor(const std::vector<std::string>& names, 
 }
 
 tls::CertifiedKeyRef ProviderCare::obtain(const OrderTask& task, std::stop_token stop) {
-  const auto entry = [&](LedgerEntry::Kind kind) {
-    return LedgerEntry{kind, parts_.clock.now(), task.names, task.kind};
-  };
-  bool entered = false;
-  if (!task.folder.pendingOrder()) {
-    // Entered before it is sent: orders of other threads are to see it.
-    std::lock_guard lock(ordering_);
-    const Time now = parts_.clock.now();
-    const Time out = ledger_->earliest(task.names, task.kind, now);
-    if (out > now && !task.passesLimits) throw Delayed(out);
-    if (out > now) {
-      parts_.log.warn("acme.limit.passed", {{"names", joined(task.names)},
-                                            {"directory", directory_},
-                                            {"limited-until", rfc3339(out)},
-                                            {"reason", "the certificate expires before"}});
-    }
-    ledger_->record(entry(LedgerEntry::Kind::Order), now);
-    entered = true;
+  const bool resumes = task.folder.pendingOrder().has_value();
+  const Time now = parts_.clock.now();
+  if (const Time out = earliest(task.names, task.kind, now); out > now && task.passesLimits && !resumes) {
+    parts_.log.warn("acme.limit.passed", {{"names", joined(task.names)},
+                                          {"directory", directory_},
+                                          {"limited-until", rfc3339(out)},
+                                          {"reason", "the certificate expires before"}});
   }
-  Entered journal(task.folder, [&] {
-    if (!std::exchange(entered, false)) ledger_->record(entry(LedgerEntry::Kind::Order), parts_.clock.now());
-  });
+  const auto pass = gate_.enter(task.names, task.kind, task.passesLimits || resumes);
+  if (!resumes) pass->ordered();  // before it is sent: a crash must not forget it
+  Entered journal(task.folder, [&] { pass->ordered(); });
   try {
     tls::CertifiedKeyRef certificate = issued(task, journal, stop);
     Json metadata;
@@ -139,7 +129,7 @@ tls::CertifiedKeyRef ProviderCare::obtain(const OrderTask& task, std::stop_token
     metadata["issued_at"] = rfc3339(parts_.clock.now());
     task.folder.store(*certificate, metadata);
     try {
-      ledger_->record(entry(LedgerEntry::Kind::Issuance), parts_.clock.now());
+      pass->issued();
     } catch (const Error& error) {
       parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", error.problem.detail}});
     }

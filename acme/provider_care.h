@@ -17,6 +17,7 @@
 #include "acme/client.h"
 #include "acme/ledger_file.h"
 #include "acme/manager.h"
+#include "acme/order_gate.h"
 #include "acme/solver.h"
 #include "acme/storage.h"
 
@@ -34,12 +35,6 @@ struct OrderTask {
   bool passesLimits = false;  // goes out whatever the ledger says
   int failedValidations = 0;
   Pace& pace;
-};
-
-// The directory's limits do not let an order out yet; nothing was sent.
-struct Delayed : std::runtime_error {
-  explicit Delayed(Time when) : std::runtime_error("delayed by the CA's limits"), until(when) {}
-  Time until;
 };
 
 class ProviderCare {
@@ -79,7 +74,10 @@ class ProviderCare {
   // By the account, or where that cannot by the certificate's own key.
   void revoke(const tls::CertifiedKey& certificate, int reason, std::stop_token stop);
 
-  LedgerFile& ledger() const { return *ledger_; }
+  // When the directory's limits let such an order out.
+  Time earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const {
+    return gate_.earliest(names, kind, now);
+  }
   int ordersAtOnce() const;
   Duration longestWait() const;  // of an attempt, beside the CA's: DNS propagation
 
@@ -123,7 +121,7 @@ class ProviderCare {
   const std::shared_ptr<Storage> storage_;
   const Manager::Parts parts_;
   const std::shared_ptr<LedgerFile> ledger_;
-  std::mutex ordering_;  // what the ledger lets out and what it records are one step
+  OrderGate gate_;
 
   std::mutex administering_;  // one change of the account at a time
 
