@@ -31,6 +31,7 @@ Serving::~Serving() {
 std::shared_ptr<tls::ServerContext> Serving::build(const config::ListenerConfig& listener,
                                                    const config::Settings& settings, const tls::Served& before) {
   tls::ServingPlan plan = servingPlan(listener, settings);
+  plan.asOf = clock_.now();
   plan.meanwhile = meanwhile(plan, before);
   return std::make_shared<tls::ServerContext>(std::move(plan), store_, tickets_, challenges_, log_);
 }
@@ -83,18 +84,22 @@ void Serving::refresh() {
     if (!one.context) continue;
     try {
       if (!one.context->refresh()) continue;
-      for (const auto served = one.context->served(); const auto& certificate : served.all()) {
-        log_.info("tls.certificate.swapped", {{"listener", one.config.listener.id},
-                                              {"source", served.source},
-                                              {"key_type", certificate->keyTypeName()},
-                                              {"serial", certificate->serial()},
-                                              {"not_after", rfc3339(certificate->notAfter())}});
-      }
-      swapped_(one.config.listener.id);
+      saySwapped(one);
     } catch (const tls::Error& error) {
       log_.error("tls.certificate.swap_failed", {{"listener", one.config.listener.id}, {"error", error.what()}});
     }
   }
+}
+
+void Serving::saySwapped(const RunningListener& one) {
+  for (const auto served = one.context->served(); const auto& certificate : served.all()) {
+    log_.info("tls.certificate.swapped", {{"listener", one.config.listener.id},
+                                          {"source", served.source},
+                                          {"key_type", certificate->keyTypeName()},
+                                          {"serial", certificate->serial()},
+                                          {"not_after", rfc3339(certificate->notAfter())}});
+  }
+  swapped_(one.config.listener.id);
 }
 
 void Serving::lookAtExpiry() {
@@ -103,7 +108,10 @@ void Serving::lookAtExpiry() {
   for (const auto& one : *running) {
     if (!one.context) continue;
     const auto& id = one.config.listener.id;
+    const auto before = one.context->served().certificate;
+    one.context->passOverExpired(now);
     const auto served = one.context->served();
+    if (served.certificate != before) saySwapped(one);
     if (served.source == selfSignedSource) {
       if (served.certificate->notAfter() - now > std::chrono::hours(24)) continue;
       one.context->serveMeanwhile(selfSigned(one.context->plan()));

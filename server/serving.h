@@ -48,14 +48,15 @@ class Serving {
 
   // The contexts that follow the store from now on.
   void follow(std::shared_ptr<const RunningListeners> running);
-  // What time alone changes: self-signed certificates that run out within a day are renewed; one of another source that
-  // is served expired is an error in the log, once.
+  // What time alone changes: self-signed certificates that run out within a day are renewed; one of two key types that
+  // has expired is no longer preferred; one of another source that is served expired is an error in the log, once.
   void lookAtExpiry();
 
  private:
   tls::Served meanwhile(const tls::ServingPlan& plan, const tls::Served& before);
   tls::Served selfSigned(const tls::ServingPlan& plan);
   void refresh();
+  void saySwapped(const RunningListener& one);
 
   Clock& clock_;
   Log& log_;

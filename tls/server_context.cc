@@ -51,12 +51,31 @@ bool ServerContext::refresh() {
     if (!outdated(*now, *store_.current())) return false;
     plan = now->plan;
   }
+  return rebuild(std::move(plan));
+}
+
+bool ServerContext::passOverExpired(Time now) {
+  std::lock_guard lock(changing_);
+  ServingPlan plan;
+  {
+    const auto serving = serving_.load();
+    plan = serving->plan;
+    const bool any = std::any_of(serving->seen.begin(), serving->seen.end(), [&](const auto& one) {
+      return one.second && plan.asOf < one.second->notAfter() && one.second->notAfter() <= now;
+    });
+    if (!any) return false;
+  }
+  plan.asOf = now;
+  return rebuild(std::move(plan));
+}
+
+bool ServerContext::rebuild(ServingPlan plan) {
   const std::string listener = plan.listener;
   try {
     goOver(build(std::move(plan)));
     return true;
   } catch (const Error& error) {
-    // Nobody stands behind a publish who could mend it; what was served goes on being served.
+    // Nobody stands behind it who could mend it; what was served goes on being served.
     log_.error("tls.serving.kept", {{"listener", listener}, {"error", error.what()}});
     return false;
   }

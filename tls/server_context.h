@@ -8,7 +8,8 @@
 // the SSL in the ClientHello callback, from the same serving.
 //
 // Certificates of two key types for the same names stand side by side: a client that can use the preferred one gets
-// that, any other the second. While one of two does not exist yet, the other is served alone.
+// that, any other the second. While one of two does not exist yet, the other is served alone;
+// one that has expired is not preferred.
 #pragma once
 
 #include <memory>
@@ -50,8 +51,9 @@ struct ServingPlan {
   Served meanwhile;                    // served while none of `own` has a certificate; never null
   std::vector<SniRule> sni;            // exact ones first, then wildcards, in the order of the configuration
   std::vector<std::vector<CertificateId>> domains;  // the provider's further certificates, each of every key type
-  bool answersChallenges = false;                   // speaks acme-tls/1 beside its normal traffic
-  bool challengesOnly = false;                      // speaks nothing else (own, meanwhile, alpn unused)
+  Time asOf{};                     // of two key types, one that had expired by then stands behind one that had not
+  bool answersChallenges = false;  // speaks acme-tls/1 beside its normal traffic
+  bool challengesOnly = false;     // speaks nothing else (own, meanwhile, alpn unused)
 };
 
 struct Serving;
@@ -68,6 +70,9 @@ class ServerContext {
   void serve(ServingPlan plan);
   // Looks into the store again; rebuilds only when a certificate that this context shows has changed. True if swapped.
   bool refresh();
+  // Puts certificates that have expired by `now` behind those of another key type for the same names that have not.
+  // Rebuilds only when one has expired since that was looked at last. True if so.
+  bool passOverExpired(Time now);
   // Changes what is served while none of `own` has a certificate, and goes over to it at once where that is the case.
   void serveMeanwhile(Served meanwhile);
 
@@ -80,6 +85,7 @@ class ServerContext {
  private:
   std::shared_ptr<const Serving> build(ServingPlan plan) const;
   void goOver(std::shared_ptr<const Serving> next);
+  bool rebuild(ServingPlan plan);  // false, with an error in the log, when that cannot be
 
   CertificateStore& store_;
   TicketKeys& tickets_;

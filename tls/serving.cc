@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -13,24 +14,26 @@ namespace {
 // The certificates of one moment, as the plan asks for them.
 class Looked {
  public:
-  explicit Looked(const CertificateMap& certificates) : certificates_(certificates) {}
+  Looked(const CertificateMap& certificates, Time asOf) : certificates_(certificates), asOf_(asOf) {}
   CertifiedKeyRef operator()(const CertificateId& id) {
     const auto found = certificates_.find(id);
     seen_.emplace(id, found);
     return found;
   }
-  // Those that are there, in the same order.
+  // Those that are there, in the same order, but expired ones last.
   std::vector<CertifiedKeyRef> existing(const std::vector<CertificateId>& ids) {
     std::vector<CertifiedKeyRef> all;
     for (const auto& id : ids) {
       if (auto found = (*this)(id)) all.push_back(std::move(found));
     }
+    std::stable_partition(all.begin(), all.end(), [this](const auto& one) { return asOf_ < one->notAfter(); });
     return all;
   }
   std::map<CertificateId, CertifiedKeyRef> take() { return std::move(seen_); }
 
  private:
   const CertificateMap& certificates_;
+  const Time asOf_;
   std::map<CertificateId, CertifiedKeyRef> seen_;
 };
 
@@ -51,7 +54,7 @@ std::shared_ptr<const Serving> buildServing(ServingPlan plan, const CertificateM
   std::string digest = policyDigest(plan.listener, plan.policy, plan.alpn);
   SslCtxPtr context = makeContext(plan.policy, policy, plan.listener);
 
-  Looked look(certificates);
+  Looked look(certificates, plan.asOf);
   Served served;
   std::vector<CertifiedKeyRef> matching;  // as the listener's own at the selection: not while only served meanwhile
   std::vector<Selection::Rule> rules;

@@ -9,6 +9,7 @@ namespace postern::tls {
 namespace {
 
 using testing::shakeHands;
+using namespace std::chrono_literals;
 
 // By the version of TLS.
 class KeyTypesTest : public ServerFixture, public ::testing::WithParamInterface<int> {
@@ -139,6 +140,36 @@ TEST_P(KeyTypesTest, ASwapOfOneTypeKeepsTheOther) {
   EXPECT_EQ(served(*server, both()), ecdsa_->serial());
   EXPECT_EQ(served(*server, signing(rsaOnly_)), renewed->serial());
   EXPECT_FALSE(server->refresh());
+}
+
+TEST_P(KeyTypesTest, OneThatExpiresStandsBehindTheOtherUntilItIsRenewed) {
+  testing::IssueOptions options;
+  options.notAfter = testing::machineTime() + 1h;
+  const auto ending = ca_.issue({"imap.example.org"}, options);
+  store_.publish({{ecdsaId_, ending}, {rsaId_, rsa_}});
+  const auto server = context(of({ecdsaId_, rsaId_}));
+  EXPECT_FALSE(server->passOverExpired(testing::machineTime()));
+  EXPECT_EQ(served(*server, signing(ecdsaOnly_ + ":" + rsaOnly_)), ending->serial());
+  EXPECT_TRUE(server->passOverExpired(testing::machineTime() + 2h));
+  EXPECT_FALSE(server->passOverExpired(testing::machineTime() + 3h));
+  EXPECT_EQ(served(*server, signing(ecdsaOnly_ + ":" + rsaOnly_)), rsa_->serial());
+  EXPECT_EQ(served(*server, signing(ecdsaOnly_)), ending->serial());  // still better than nothing
+  store_.publish(ecdsaId_, ecdsa_);
+  ASSERT_TRUE(server->refresh());
+  EXPECT_EQ(served(*server, signing(ecdsaOnly_ + ":" + rsaOnly_)), ecdsa_->serial());
+}
+
+TEST_P(KeyTypesTest, BothExpiredAreServedInTheirOrder) {
+  testing::IssueOptions options;
+  options.notBefore = testing::machineTime() - 48h;
+  options.notAfter = testing::machineTime() - 24h;
+  const auto ecdsa = ca_.issue({"imap.example.org"}, options);
+  options.keyType = KeyType::Rsa2048;
+  const auto rsa = ca_.issue({"imap.example.org"}, options);
+  store_.publish({{ecdsaId_, ecdsa}, {rsaId_, rsa}});
+  auto made = of({rsaId_, ecdsaId_});
+  made.asOf = testing::machineTime();
+  EXPECT_EQ(served(*context(made), signing(ecdsaOnly_ + ":" + rsaOnly_)), rsa->serial());
 }
 
 TEST_P(KeyTypesTest, FurtherNamesHaveTwoTypesToo) {
