@@ -224,8 +224,8 @@ int ProviderCare::ordersAtOnce() const {
 
 ProviderCare::ConnectionRef ProviderCare::ready(Pace& pace, std::stop_token stop, const ConnectionRef& refused) {
   std::unique_lock lock(mutex_);
-  for (;;) {
-    if (connection_ && connection_ != refused) return connection_;
+  for (bool waited = false;; waited = true) {
+    if (connection_ && connection_ != refused && (connection_->contactTold || waited)) return connection_;
     if (!making_) break;
     const auto turn = turn_;
     made_.wait(lock, stop, [&] { return turn_ != turn; });
@@ -296,7 +296,9 @@ ProviderCare::ConnectionRef ProviderCare::connect(const Provider& provider, std:
   }
   client.useAccount(tls::keyFromPem(account->key), account->url);
   if (!account->url.empty()) {
-    if (account->contact != provider.contact) updateContact(client, provider, *account, stop);
+    if (account->contact != provider.contact) {
+      connection->contactTold = updateContact(client, provider, *account, stop);
+    }
     return connection;
   }
 
@@ -317,17 +319,19 @@ ProviderCare::ConnectionRef ProviderCare::connect(const Provider& provider, std:
 }
 
 // A changed contact is an update of the account (7.3.2), never a new one; an order does not fail of it.
-void ProviderCare::updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop) {
+bool ProviderCare::updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop) {
   try {
     client.updateContact(provider.contact, stop);
     account.contact = provider.contact;
     storage_->saveAccount(directory_, account);
     parts_.log.info("acme.account.updated", {{"account", account.url}, {"contact", joined(account.contact)}});
+    return true;
   } catch (const Error& error) {
     parts_.log.warn("acme.account.not-updated", {{"account", account.url},
                                                  {"type", error.problem.shortType()},
                                                  {"detail", error.problem.detail},
                                                  {"next", "again with the next order"}});
+    return false;
   }
 }
 

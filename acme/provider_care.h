@@ -94,6 +94,7 @@ class ProviderCare {
   struct Connection {
     std::shared_ptr<Transport> transport;
     std::unique_ptr<Client> client;
+    bool contactTold = true;  // else the next order tells the CA
   };
   using ConnectionRef = std::shared_ptr<Connection>;
 
@@ -105,7 +106,7 @@ class ProviderCare {
   tls::CertifiedKeyRef issued(const OrderTask& task, Journal& journal, std::stop_token stop);
   void noteFailure(const OrderTask& task, const Error& error);
   std::shared_ptr<Solver> solverFor(ChallengeType type);
-  void updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop);
+  bool updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop);
   std::string registered(Client& client, const Provider& provider, bool keyIsNew, std::stop_token stop);
   void noteMeta(const Json& meta);
   // provider_account.cc
