@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -217,7 +218,8 @@ void LedgerFile::told(Time until, std::vector<std::string> names, Time now) {
 template <class Change>
 void LedgerFile::change(Change change) {
   const std::scoped_lock writing(writing_);
-  std::string line, whole;
+  std::string line;
+  std::optional<std::string> whole;
   {
     const std::scoped_lock lock(mutex_);
     ready();
@@ -227,7 +229,7 @@ void LedgerFile::change(Change change) {
     if (mustWriteAnew_ || size_ + line.size() > grownBy * std::max(condensed_, small)) whole = condensed(ledger_);
   }
   // Questions need not wait for the disk. What is read below was settled when the file was read.
-  whole.empty() ? append(line) : writeAnew(whole);
+  whole ? writeAnew(*whole) : append(line);
 }
 
 Ledger LedgerFile::copy() const {

@@ -123,6 +123,16 @@ TEST_F(LedgerFileTest, PassesATornLastLineOver) {
   EXPECT_EQ(logged().find("acme.cache.damaged"), std::string::npos);
 }
 
+TEST_F(LedgerFileTest, PassesATornLineOverWhereThereIsNothingElseToKeep) {
+  putFile("{\"kind\":\"issu");
+  LedgerFile other(directory, "https://ca.test/dir", log);
+  other.record({Kind::Order, start, {"a.example.org"}}, start);  // which no limit of this CA counts
+  other.record({Kind::Issuance, start, {"a.example.org"}}, start);
+  LedgerFile again(directory, "https://ca.test/dir", log);
+  EXPECT_EQ(again.kindOf({"a.example.org"}, start), OrderKind::Renewal);
+  EXPECT_EQ(setAsideFiles(), 0u);
+}
+
 TEST_F(LedgerFileTest, SetsADamagedFileAsideAndKeepsWhatWasReadable) {
   for (int i = 0; i < 5; ++i) record(Kind::FailedValidation, {"a.example.org"});
   const std::string whole = content();
