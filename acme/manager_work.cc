@@ -283,7 +283,11 @@ void Manager::Impl::save(CertificateFolder& folder, const AttemptHistory& histor
 std::vector<CertificateStatus> Manager::Impl::statusesOf(const ManagedCertificate& managed, Time now) const {
   std::vector<CertificateStatus> statuses;
   if (!parts_.events) return statuses;
-  for (const auto& section : managed.sections) statuses.push_back(managed.status(section, now));
+  const Time next = std::max(managed.care->next(now, managed.limits(now)).at, now);
+  for (const auto& section : managed.sections) {
+    statuses.push_back(managed.status(section, now));
+    statuses.back().nextAttempt = next;  // also while the thread that tells is still the attempt's
+  }
   return statuses;
 }
 
