@@ -175,6 +175,8 @@ void World::kill(Duration downFor) {
   down_ = true;
   working_ = 0;
   waiting_.clear();
+  firstUnderWay_.clear();
+  beside_.reset();
   for (Managed& managed : managed_) {
     ++managed.version;
     if (!managed.underWay) continue;
@@ -206,9 +208,8 @@ void World::planAll() {
 
 CertificateCare::Attempt World::next(const Managed& managed) const {
   const Time now = serversNow();
-  CertificateCare::Attempt attempt = managed.care->next(now, [this, &managed](std::size_t, acme::OrderKind kind) {
-    return habits_.heedsLimits ? ledger_->earliest({managed.name}, kind, serversNow()) : serversNow();
-  });
+  CertificateCare::Attempt attempt =
+      managed.care->next(now, [this, &managed](std::size_t, acme::OrderKind kind) { return earliest(managed, kind); });
   const auto& history = managed.care->routes().front().history;
   if (habits_.renewsAtLeft && managed.held) {
     const CaCertificate& held = ca_.certificate(*managed.held);
@@ -218,6 +219,26 @@ CertificateCare::Attempt World::next(const Managed& managed) const {
   }
   if (!habits_.heedsBackOff && managed.care->dueAt(now) <= now) attempt.at = managed.endedAt + offset_ + 1min;
   return attempt;
+}
+
+// Renewals take from no limit that two of them share; first orders do, those under way included.
+Time World::earliest(const Managed& managed, acme::OrderKind kind) const {
+  const Time now = serversNow();
+  if (!habits_.heedsLimits) return now;
+  if (kind != acme::OrderKind::First || firstUnderWay_.empty()) return ledger_->earliest({managed.name}, kind, now);
+  if (!beside_) {
+    beside_ = *ledger_;
+    for (const int other : firstUnderWay_) {
+      const std::string& name = managed_[static_cast<std::size_t>(other)].name;
+      beside_->record({acme::LedgerEntry::Kind::Issuance, now, {name}, acme::OrderKind::First}, now);
+    }
+  }
+  return beside_->earliest({managed.name}, kind, now);
+}
+
+void World::record(const Managed& managed, acme::LedgerEntry::Kind kind, acme::OrderKind order) {
+  ledger_->record({kind, serversNow(), {managed.name}, order}, serversNow());
+  beside_.reset();
 }
 
 // Most wakes are for a question whose answer is the old one: the plan stands then, and is gone over once a day.
@@ -267,6 +288,8 @@ void World::begin(int certificate, const CertificateCare::Attempt& attempt) {
   }
   ++working_;
   managed.underWay = attempt;
+  if (attempt.kind == acme::OrderKind::First) firstUnderWay_.insert(certificate);
+  beside_.reset();
   const bool quick = !managed.reached || managed.refusal;
   push(now_ + (quick ? dice_.between(100ms, 30s) : dice_.between(3s, 90s)), Event::What::End, certificate);
 }
@@ -276,6 +299,8 @@ void World::end(int certificate) {
   const auto attempt = *std::exchange(managed.underWay, std::nullopt);
   managed.endedAt = now_;
   --working_;
+  firstUnderWay_.erase(certificate);
+  beside_.reset();
   finish(managed, attempt);
   plan(certificate);
   while (working_ < ordersAtOnce && !waiting_.empty()) {

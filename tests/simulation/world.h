@@ -91,6 +91,8 @@ class World {
   bool onlyAsked(int certificate);
   void pushWake(const Managed& managed, int certificate);
   acme::CertificateCare::Attempt next(const Managed& managed) const;
+  Time earliest(const Managed& managed, acme::OrderKind kind) const;
+  void record(const Managed& managed, acme::LedgerEntry::Kind kind, acme::OrderKind order);
   bool ask(Managed& managed);
   void begin(int certificate, const acme::CertificateCare::Attempt& attempt);
   bool order(Managed& managed, const acme::CertificateCare::Attempt& attempt);
@@ -113,8 +115,10 @@ class World {
   ModelCa ca_;
   Dice dice_;
   std::unique_ptr<acme::Ledger> ledger_;
+  mutable std::optional<acme::Ledger> beside_;  // with the first orders under way, as acme/order_gate has it
   std::vector<Managed> managed_;
   std::priority_queue<Event> events_;
+  std::set<int> firstUnderWay_;
   std::set<std::pair<Time, int>> waiting_;  // due, while eight others are under way
   Time now_;
   Duration offset_{};

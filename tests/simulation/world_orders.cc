@@ -71,11 +71,11 @@ bool World::order(Managed& managed, const CertificateCare::Attempt& attempt) {
     return true;
   }
   if (habits_.heedsLimits) {
-    const Time out = ledger_->earliest({managed.name}, attempt.kind, now);
+    const Time out = earliest(managed, attempt.kind);
     if (out > now && !attempt.passesLimits) return false;
     if (out > now) ++figures_.passed;
   }
-  ledger_->record({LedgerEntry::Kind::Order, now, {managed.name}, attempt.kind}, now);
+  record(managed, LedgerEntry::Kind::Order, attempt.kind);
   if (!managed.reached) return true;
   std::optional<std::size_t> replaces;
   if (!attempt.replaces.empty() && !ca_.certificate(*managed.held).replaced) replaces = managed.held;
@@ -101,6 +101,7 @@ void World::finish(Managed& managed, const CertificateCare::Attempt& attempt) {
   if (const auto refusal = std::exchange(managed.refusal, std::nullopt)) {
     const Time until = now + (refusal->retryAfter - now_);
     if (habits_.heedsLimits) ledger_->told(until, {managed.name}, now);
+    beside_.reset();
     return fail(managed, problem("rateLimited", 429), until);
   }
   if (outage() || !managed.reached) {
@@ -111,7 +112,7 @@ void World::finish(Managed& managed, const CertificateCare::Attempt& attempt) {
   if (!there && now_ < managed.brokenUntil) {
     ca_.validationFailed(*managed.pending, now_);
     managed.pending.reset();
-    ledger_->record({LedgerEntry::Kind::FailedValidation, now, {managed.name}}, now);
+    record(managed, LedgerEntry::Kind::FailedValidation, attempt.kind);
     return fail(managed, problem(dice_.roll() < 0.5 ? "connection" : "unauthorized", 403, managed.name), std::nullopt);
   }
   // Now and then an order gets stuck, or its last answer is lost after the effect took place.
@@ -132,7 +133,7 @@ void World::finish(Managed& managed, const CertificateCare::Attempt& attempt) {
     managed.revokedAt.reset();
   }
   managed.care->succeeded(*heldBy(managed), now);
-  ledger_->record({LedgerEntry::Kind::Issuance, now, {managed.name}, attempt.kind}, now);
+  record(managed, LedgerEntry::Kind::Issuance, attempt.kind);
 }
 
 void World::fail(Managed& managed, const Problem& why, std::optional<Time> retryAfter) {
