@@ -60,11 +60,17 @@ void Manager::Impl::decide(std::stop_token stop) {
     std::vector<std::pair<Event::Kind, std::vector<CertificateStatus>>> events;
     std::unique_lock lock(mutex_);
     const Time now = parts_.clock.now();
+    Time said = now + longestSleep;
     for (const auto& [key, managed] : managed_) {
       if (!managed->wanted()) continue;
       if (const auto event = look(*managed, now)) events.emplace_back(*event, statusesOf(*managed, now));
+      // With a lifetime of a minute, a look every minute would come too late to say anything.
+      if (!managed->certificate) continue;
+      for (const auto& at : {managed->care->lateFrom(), std::optional(managed->certificate->notAfter())}) {
+        if (at && *at > now) said = std::min(said, *at);
+      }
     }
-    Time next = beginWhatIsDue(now);
+    Time next = std::min(beginWhatIsDue(now), said);
     prepareFallbacks(now, next);
     if (!events.empty()) {
       lock.unlock();
