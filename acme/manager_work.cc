@@ -183,7 +183,7 @@ void Manager::Impl::fail(ManagedCertificate& managed, std::size_t route, const E
                     {"failures", history.failures},
                     {"next", rfc3339(next)},
                     {"in", inWords(std::max<Duration>(next - now, Duration(0)))},
-                    {"remedy", remedyFor(problem)}});
+                    {"remedy", remedyFor(problem, challenge)}});
   tell(Event::Kind::Failing, statuses);
 }
 
