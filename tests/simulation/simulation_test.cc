@@ -57,6 +57,14 @@ TEST_P(SimulationOf, AHundredCertificatesForTenYearsKeepsEveryPromise) {
 
 INSTANTIATE_TEST_SUITE_P(Seed, SimulationOf, ::testing::Values(2, 3, 4, 5, 6, 7, 8, 9));
 
+TEST(Simulation, WithoutRenewalInformationKeepsEveryPromiseByTheLifetimeAlone) {
+  Habits habits;
+  habits.ariThere = false;
+  const Figures figures = live(300, year * 10, 21, habits);
+  expectEveryPromiseKept(figures, 300);
+  EXPECT_EQ(figures.byAri, 0u);
+}
+
 TEST(Simulation, IsTheSameForTheSameSeed) {
   EXPECT_EQ(live(30, year * 3, 11).text(), live(30, year * 3, 11).text());
   EXPECT_NE(live(30, year * 3, 11).text(), live(30, year * 3, 12).text());

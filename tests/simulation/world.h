@@ -29,6 +29,7 @@ struct Habits {
   std::optional<double> renewsAtLeft;  // this share of the lifetime, whatever the rules say
   bool heedsLimits = true;
   bool heedsBackOff = true;
+  bool ariThere = true;  // the CA has renewal information
 };
 
 struct Figures {

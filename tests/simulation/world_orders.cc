@@ -48,6 +48,13 @@ bool World::ask(Managed& managed) {
   const std::string id = managed.care->held()->renewalId;
   std::optional<acme::RenewalInfo> before = managed.care->info();
   if (before && before->certificateId != id) before.reset();
+  if (!habits_.ariThere) {  // its directory is looked at again tomorrow
+    acme::RenewalInfo none;
+    none.certificateId = id;
+    none.askAgain = now + 24h;
+    managed.care->told(std::move(none));
+    return false;
+  }
   if (before && before->pick && before->start == held.windowStart && before->end == held.windowEnd &&
       figures_.questions % readEvery != 0) {
     // Millions of answers of one content need not all be parsed.
@@ -78,7 +85,8 @@ bool World::order(Managed& managed, const CertificateCare::Attempt& attempt) {
   record(managed, LedgerEntry::Kind::Order, attempt.kind);
   if (!managed.reached) return true;
   std::optional<std::size_t> replaces;
-  if (!attempt.replaces.empty() && !ca_.certificate(*managed.held).replaced) replaces = managed.held;
+  if (habits_.ariThere && !attempt.replaces.empty() && !ca_.certificate(*managed.held).replaced)
+    replaces = managed.held;
   auto answer = ca_.newOrder(managed.name, replaces, now_);
   if (answer.refusal) {
     managed.refusal = std::move(answer.refusal);
