@@ -158,7 +158,7 @@ class Manager {
   // words are for the administrator, and Stopped.
   AccountAnswer account(const std::string& provider, std::stop_token stop);
   AccountAnswer rolloverAccount(const std::string& provider, std::stop_token stop);  // a new account key
-  // No more orders with this provider until the configuration names another directory or the next start.
+  // Nothing more is ordered with this account, also after a restart, until its folder is removed from the cache.
   AccountAnswer deactivateAccount(const std::string& provider, std::stop_token stop);
   // Revokes the certificates in service that have the name, by the account's key or, where the CA does not take that,
   // by the certificate's own; then orders new ones with new keys. `provider` "": any.
