@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "acme/ledger_limits.h"
+
 namespace postern::acme {
 namespace {
 
@@ -97,8 +99,10 @@ OrderKind CertificateCare::kindFor(std::size_t route, Time now) const {
   if (successor && ariPick() && info_->start && info_->end && *info_->start <= now && now < *info_->end) {
     return OrderKind::Ari;
   }
-  // The same set was issued there before: what limits call a renewal.
-  return successor || routes_[route].history.lastIssued ? OrderKind::Renewal : OrderKind::First;
+  // The same set was issued there, and not too long ago: what limits call a renewal.
+  std::optional<Time> issued = routes_[route].history.lastIssued;
+  if (!issued && successor) issued = held_->facts.notBefore;
+  return issued && now < *issued + renewalMemory ? OrderKind::Renewal : OrderKind::First;
 }
 
 CertificateCare::Attempt CertificateCare::attemptBy(std::size_t route, Time due, Time now, const Limits& limits) const {

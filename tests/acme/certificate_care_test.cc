@@ -89,6 +89,14 @@ TEST(CertificateCare, CountsAsARenewalBehindTheEndOfTheWindow) {
   EXPECT_EQ(care.next(start + 3h, unlimited).kind, OrderKind::Renewal);
 }
 
+TEST(CertificateCare, CountsAsAFirstOrderWhenTheCaHasForgottenTheLastOne) {
+  auto before = route("first");
+  before.history.lastIssued = start - 118 * day;
+  EXPECT_EQ(careOf({before}).next(start, unlimited).kind, OrderKind::Renewal);
+  before.history.lastIssued = start - 120 * day;
+  EXPECT_EQ(careOf({before}).next(start, unlimited).kind, OrderKind::First);
+}
+
 TEST(CertificateCare, OrdersOnceInSixHoursHoweverOftenTheWindowSaysNow) {
   auto care = careOf({route("first")}, heldFrom(start - day));
   Time now = start;
