@@ -255,6 +255,11 @@ class ControlSocket(support.TestCase):
         forced = as_somebody(gid, "renew", "--all", "--force")
         self.assertEqual(forced.returncode, 1)
         self.assertIn("--force", forced.stderr)
+        for command in (["revoke", "mail.example.test", "--yes"], ["account", "show", "pebble"],
+                        ["account", "deactivate", "pebble", "--yes"]):
+            refused = as_somebody(gid, *command)
+            self.assertEqual(refused.returncode, 1)
+            self.assertIn("needs root or the server's user", refused.stderr)
         self.assertEqual(as_somebody(12345, "status").returncode, 1)
 
 
