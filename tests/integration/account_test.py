@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 import unittest
 
 import support
@@ -71,6 +72,31 @@ class Accounts(Life):
         server.start()
         server.command("renew", NAME, "--force", "--wait")
         self.assertEqual(pebble.log().count("POST /sign-me-up"), 1)
+
+    def test_a_server_killed_in_the_middle_of_a_rollover_finds_the_key_that_the_ca_knows(self):
+        pebble = self.pebble()
+        proxy = support.HoldingProxy(self.folder, pebble)
+        self.addCleanup(proxy.stop)
+        server = self.server(config(proxy, self.folder))
+        server.await_certificate(NAME)
+        before = self.account(server)
+        proxy.hold = "/rollover-account-key"
+        asking = threading.Thread(target=server.command, args=("account", "rollover", "pebble"),
+                                  kwargs={"check": False})
+        asking.start()
+        self.assertTrue(proxy.held.wait(60))
+        self.assertEqual(len(self.accounts_on_disk()), 2)
+        server.kill()
+        asking.join()
+        proxy.hold = None
+        server.start()
+        server.command("renew", NAME, "--force", "--wait")
+        self.assertEqual(self.account(server), before)  # the same key, and the same account
+        server.command("account", "rollover", "pebble")
+        after = self.account(server)
+        self.assertEqual(after["url"], before["url"])
+        self.assertNotEqual(after["thumbprint"], before["thumbprint"])
+        self.assertEqual(len(self.accounts_on_disk()), 1)
 
     def test_a_deactivated_account_orders_nothing_more_until_its_folder_is_removed(self):
         pebble, server = self.begin()
