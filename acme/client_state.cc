@@ -13,6 +13,8 @@ constexpr int usualSendings = 20;
 // A CA that refused twenty nonces running is not well: for a while it is not asked as often.
 constexpr int sparingSendings = 11;
 constexpr auto sparingFor = std::chrono::minutes(10);
+// How long a request waits for the nonce of another's answer before it fetches one.
+constexpr auto patience = std::chrono::milliseconds(150);
 
 [[noreturn]] void missAccount() {
   throw Error(makeProblem("urn:ietf:params:acme:error:accountDoesNotExist", "no account with this CA is known yet"));
@@ -39,7 +41,8 @@ HttpResponse Client::State::send(const HttpRequest& request, const Way& way) {
 }
 
 std::string Client::State::nonce(const Way& way) {
-  if (auto pooled = nonces.take()) return *pooled;
+  if (auto pooled = nonces.take(patience, way.stop)) return *pooled;
+  std::string fetched;  // ours: in the pool another request could take it
   const HttpResponse answer = at(&Directory::newNonce, "newNonce", way, [&](const std::string& url) {
     HttpRequest request;
     request.method = "HEAD";
@@ -47,10 +50,10 @@ std::string Client::State::nonce(const Way& way) {
     if (way.pace) way.pace->request(way.stop);
     HttpResponse response = send(request, way);
     if (response.status / 100 != 2) throw refusal(response, "newNonce", clock.now());
-    nonces.put(response.header("replay-nonce"));
+    fetched = response.header("replay-nonce");
     return response;
   });
-  if (auto fetched = nonces.take()) return *fetched;
+  if (NoncePool::isNonce(fetched)) return fetched;
   Problem problem = makeProblem("postern:malformed", "the CA's answer to newNonce has no usable Replay-Nonce");
   problem.status = answer.status;
   throw Error(std::move(problem));
@@ -65,8 +68,9 @@ HttpResponse Client::State::post(const std::string& url, const std::string& payl
     request.method = "POST";
     request.url = url;
     request.timeout = timeout;
-    request.body = signedBody(url, payload, signer, fresh.empty() ? nonce(way) : fresh);
     if (way.pace) sending == 1 ? way.pace->request(way.stop) : way.pace->repetition(way.stop);
+    const NoncePool::Awaited awaited(nonces);
+    request.body = signedBody(url, payload, signer, fresh.empty() ? nonce(way) : fresh);
     HttpResponse response = send(request, way);
     std::string brought = response.header("replay-nonce");
     if (response.status / 100 == 2) {

@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <memory>
+#include <thread>
+
 #include "acme/answer.h"
 #include "acme/nonce_pool.h"
 #include "acme/retry_after.h"
@@ -219,6 +223,26 @@ TEST(NoncePool, GivesTheNewestFirstAndEachOnce) {
   EXPECT_EQ(pool.take(), "two");
   EXPECT_EQ(pool.take(), "one");
   EXPECT_EQ(pool.take(), std::nullopt);
+}
+
+TEST(NoncePool, WaitsForTheNonceOfAnAnswerThatIsOnItsWay) {
+  NoncePool pool;
+  const NoncePool::Awaited own(pool);
+  auto answer = std::make_unique<NoncePool::Awaited>(pool);
+  std::jthread other([&] {
+    pool.put("brought");
+    answer.reset();
+  });
+  EXPECT_EQ(pool.take(std::chrono::hours(1), {}), "brought");
+}
+
+TEST(NoncePool, WaitsForNobodyWhereNoAnswerIsOnItsWayOrTheLastBroughtNone) {
+  NoncePool pool;
+  const NoncePool::Awaited own(pool);
+  EXPECT_EQ(pool.take(std::chrono::hours(1), {}), std::nullopt);
+  auto answer = std::make_unique<NoncePool::Awaited>(pool);
+  std::jthread other([&] { answer.reset(); });
+  EXPECT_EQ(pool.take(std::chrono::hours(1), {}), std::nullopt);
 }
 
 TEST(NoncePool, PassesOverWhatIsNoNonce) {
