@@ -131,5 +131,40 @@ TEST_F(Crash, AnywhereInARenewalWithTheSameKeyKeepsThatKey) {
   print("renewal with reuse-key", result);
 }
 
+TEST_F(Crash, AnywhereInARolloverLeavesTheSameAccountUsable) {
+  const Time begins = clock.now();
+  int killed = 0;
+  for (int point = 1, survived = 0; survived < survivedInARow; ++point) {
+    newCa();
+    forgetCache();
+    clock.set(begins);
+    const Ending first = live(life());
+    ASSERT_EQ(first.status, 0) << first.words;
+    Life rollover = life();
+    rollover.rollsOver = true;
+    rollover.fault = {Fault::Kind::Kill, point};
+    const Ending crash = live(rollover);
+    const std::string what = "killed at point " + std::to_string(point);
+    ASSERT_TRUE(crash.killed || crash.status == 0) << what << ": " << crash.words << said();
+    crash.killed ? ++killed : ++survived;
+    clock.advance(renewalDue);
+    const Ending ending = live(life(first.serial));
+    expectServedAndKept(ending, what);
+    if (HasFatalFailure()) return;
+    EXPECT_EQ(ending.account, first.account) << what;
+    EXPECT_EQ(ca->accounts(), 1) << what;
+    EXPECT_EQ(ca->issued(), 2) << what;
+    EXPECT_EQ(ca->orders(), 2) << what;
+    EXPECT_EQ(halfWritten(), std::vector<std::string>()) << what;
+    if (HasFailure()) {
+      std::cout << said();
+      return;
+    }
+  }
+  EXPECT_GT(killed, 10);
+  std::cout << "crashes: account rollover: killed at each of " << killed
+            << " points, renewed with the same account after each" << std::endl;
+}
+
 }  // namespace
 }  // namespace postern::test

@@ -51,7 +51,11 @@ class Child {
       acme::Manager manager({clock_, log_, store_, challenges_, httpChallenges_, pipeTransports(pipe_, clock_), {}});
       manager.apply(planFor(life_, directory_));
       manager.start();
-      obtain(manager, report);
+      if (life_.rollsOver) {
+        report["account"] = manager.rolloverAccount("main", {}).url;
+      } else {
+        obtain(manager, report);
+      }
     } catch (const std::exception& error) {
       report["words"] = error.what();
       status = 1;

@@ -18,6 +18,8 @@ struct Life {
   bool reuseKey = false;
   // What it lives for: a certificate that is valid at the end, of which this is not the serial ("": any).
   std::string successorOf;
+  // Instead: rolls the account's key over, once, and that is all.
+  bool rollsOver = false;
 };
 
 struct Ending {
