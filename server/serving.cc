@@ -48,6 +48,9 @@ tls::Served Serving::meanwhile(const tls::ServingPlan& plan, const tls::Served& 
   const bool hadBetter = before.certificate && before.source != selfSignedSource;
   if (hadBetter && !plan.own.empty()) return before;
   if (!plan.own.empty()) {
+    // With the wanted one at hand, nothing needs to be looked for in the whole cache, which may hold thousands.
+    const auto own = store_.current()->find(plan.own.front());
+    if (own && own->validAt(clock_.now())) return {own, plan.own.front().source, {}};
     if (!cached_) cached_ = manager_->cached();
     std::vector<tls::CertifiedKeyRef> candidates;
     for (const auto& [source, certificate] : *cached_) {
@@ -114,7 +117,7 @@ void Serving::lookAtExpiry() {
     if (served.certificate != before) saySwapped(one);
     if (served.source == selfSignedSource) {
       if (served.certificate->notAfter() - now > std::chrono::hours(24)) continue;
-      one.context->serveMeanwhile(selfSigned(one.context->plan()));
+      one.context->serveMeanwhile(selfSigned(*one.context->plan()));
       swapped_(id);
       continue;
     }

@@ -39,7 +39,8 @@ Json tlsJson(const RunningListener& running) {
                           {"not_after", nullptr},
                           {"served", Json::Array{}}};
   if (!running.context) return tls;
-  const auto own = running.context->plan().own;
+  const auto plan = running.context->plan();
+  const auto& own = plan->own;
   const tls::Served served = running.context->served();
   tls["decided_by"] = running.config.decidedBy;
   tls["wanted"] = own.empty() ? std::string("self-signed") : own.front().source;
@@ -250,6 +251,8 @@ std::string metricsText(const View& view) {
        &listeners::Counts::handshakesResumed},
       {"postern_handshakes_failed_total", "counter", "TLS handshakes that failed.",
        &listeners::Counts::handshakesFailed},
+      {"postern_handshakes_refused_total", "counter", "TLS handshakes refused for a limit before they began.",
+       &listeners::Counts::handshakesRefused},
   };
   for (const auto& each : perListener) {
     metric(text, each.name, each.type, each.help);

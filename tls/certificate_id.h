@@ -4,6 +4,7 @@
 // names (contract, "Names").
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,10 @@ struct CertificateId {
   std::vector<std::string> names;  // acme: lower-case A-labels, sorted, without doubles; empty for static ones
   std::string keyType;             // acme: "ecdsa-p256", as tls::nameOf; empty for static ones
   auto operator<=>(const CertificateId&) const = default;
+};
+
+struct CertificateIdHash {
+  std::size_t operator()(const CertificateId& id) const;
 };
 
 // Sorts the names and drops doubles.

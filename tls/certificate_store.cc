@@ -5,8 +5,21 @@
 namespace postern::tls {
 
 CertifiedKeyRef CertificateMap::find(const CertificateId& id) const {
-  const auto found = byId_.find(id);
-  return found == byId_.end() ? nullptr : found->second;
+  const CertifiedKeyRef* const found = byId_.find(id);
+  return found == nullptr ? nullptr : *found;
+}
+
+std::map<CertificateId, CertifiedKeyRef> CertificateMap::all() const {
+  std::map<CertificateId, CertifiedKeyRef> all;
+  byId_.forEach([&](const CertificateId& id, const CertifiedKeyRef& certificate) { all.emplace(id, certificate); });
+  return all;
+}
+
+std::vector<CertificateId> CertificateMap::changes(const CertificateMap& after) const {
+  std::vector<CertificateId> ids;
+  byId_.changes(after.byId_,
+                [&](const CertificateId& id, const CertifiedKeyRef*, const CertifiedKeyRef*) { ids.push_back(id); });
+  return ids;
 }
 
 std::shared_ptr<const CertificateMap> CertificateStore::current() const {
@@ -23,10 +36,7 @@ void CertificateStore::publish(const std::map<CertificateId, CertifiedKeyRef>& c
   auto next = std::make_shared<CertificateMap>(*map_.load());
   std::vector<CertificateId> ids;
   for (const auto& [id, certificate] : certificates) {
-    if (certificate)
-      next->byId_[id] = certificate;
-    else
-      next->byId_.erase(id);
+    next->byId_ = certificate ? next->byId_.with(id, certificate) : next->byId_.without(id);
     ids.push_back(id);
   }
   swap(std::move(next), ids);
@@ -37,7 +47,9 @@ void CertificateStore::withdraw(const std::vector<CertificateId>& ids) {
   auto next = std::make_shared<CertificateMap>(*map_.load());
   std::vector<CertificateId> gone;
   for (const auto& id : ids) {
-    if (next->byId_.erase(id) != 0) gone.push_back(id);
+    if (!next->find(id)) continue;
+    next->byId_ = next->byId_.without(id);
+    gone.push_back(id);
   }
   if (!gone.empty()) swap(std::move(next), gone);
 }

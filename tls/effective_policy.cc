@@ -103,6 +103,15 @@ EffectivePolicy effectivePolicy(const Policy& policy, std::string_view listener,
   if (speaks(policy, "TLSv1.3") && !newer) left.emplace_back("TLSv1.3 (no cipher for it)");
   effective.oldest = older ? TLS1_2_VERSION : TLS1_3_VERSION;
   effective.newest = newer ? TLS1_3_VERSION : TLS1_2_VERSION;
+  if (policy.clientAuth != ClientAuth::None) {
+    if (policy.clientAuth == ClientAuth::Require && policy.clientCa.empty())
+      throw Error(where + "client-auth = \"require\" without a client-ca: no client could come in");
+    try {
+      effective.clients = std::make_shared<const ClientAuthority>(policy.clientCa);
+    } catch (const Error& error) {
+      throw Error(where + error.what());
+    }
+  }
   if (!left.empty()) log.info("tls.policy.reduced", {{"listener", listener}, {"left_out", joined(left, ", ")}});
   return effective;
 }
@@ -138,6 +147,7 @@ SslCtxPtr makeContext(const Policy& policy, const EffectivePolicy& effective, st
   if (EVP_Digest(text.data(), text.size(), id.data(), nullptr, EVP_sha256(), nullptr) != 1 ||
       SSL_CTX_set_session_id_context(raw, id.data(), static_cast<unsigned>(id.size())) != 1)
     fail("cannot set the session id context");
+  if (effective.clients) effective.clients->install(raw, policy.clientAuth);
   return context;
 }
 
@@ -157,6 +167,11 @@ std::string policyDigest(std::string_view listener, const Policy& policy, const 
   add(policy.ignoreClientOrder ? "server order" : "client order");
   add(policy.sessionTickets ? "tickets" : "no tickets");
   addAll(alpn);
+  // What a ticket says of a client was found by these.
+  if (policy.clientAuth != ClientAuth::None) {
+    add(policy.clientAuth == ClientAuth::Require ? "client certificate required" : "client certificate requested");
+    add(policy.clientCa);
+  }
   std::string digest(32, '\0');
   if (EVP_Digest(text.data(), text.size(), reinterpret_cast<unsigned char*>(digest.data()), nullptr, EVP_sha256(),
                  nullptr) != 1)

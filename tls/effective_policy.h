@@ -3,20 +3,23 @@
 // A value, worked out once for each policy; what this OpenSSL does not have has been left out.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/log.h"
+#include "tls/client_auth.h"
 #include "tls/openssl.h"
 #include "tls/policy.h"
 
 namespace postern::tls {
 
 struct EffectivePolicy {
-  int oldest = 0, newest = 0;  // TLS1_2_VERSION, TLS1_3_VERSION
-  std::string ciphers;         // TLS 1.2, as for SSL_CTX_set_cipher_list; "" when there is none
-  std::string suites;          // TLS 1.3, as for SSL_CTX_set_ciphersuites
-  std::string groups;          // as for SSL_CTX_set1_groups_list
+  int oldest = 0, newest = 0;                      // TLS1_2_VERSION, TLS1_3_VERSION
+  std::string ciphers;                             // TLS 1.2, as for SSL_CTX_set_cipher_list; "" when there is none
+  std::string suites;                              // TLS 1.3, as for SSL_CTX_set_ciphersuites
+  std::string groups;                              // as for SSL_CTX_set1_groups_list
+  std::shared_ptr<const ClientAuthority> clients;  // null where clients are not asked for certificates
 };
 
 // Names that this OpenSSL does not know are left out with one line in the log, and a protocol without a cipher with

@@ -65,11 +65,11 @@ bool put(SSL* ssl, const CertifiedKey& certificate, STACK_OF(X509) * issuers) {
 // RFC 8737 section 3. The CA brings what versions and ciphers it likes, whatever the listener's policy is.
 std::optional<int> answerChallenge(SSL* ssl, State& state) {
   const Serving& serving = *state.serving;
-  if (!serving.plan.answersChallenges && !serving.plan.challengesOnly) return SSL_AD_NO_APPLICATION_PROTOCOL;
+  if (!serving.plan().answersChallenges && !serving.plan().challengesOnly) return SSL_AD_NO_APPLICATION_PROTOCOL;
   const CertifiedKeyRef certificate = serving.challenges.find(state.serverName);
   if (!certificate) {
     serving.log.debug("tls.challenge.unknown",
-                      {{"listener", serving.plan.listener}, {"server_name", state.serverName}});
+                      {{"listener", serving.plan().listener}, {"server_name", state.serverName}});
     return SSL_AD_UNRECOGNIZED_NAME;
   }
   // No ticket, so that neither a challenge is resumed as a session nor a session as a challenge.
@@ -91,6 +91,13 @@ bool sameCertificates(const ShownSet& a, const ShownSet& b) {
                     [](const Shown& one, const Shown& other) { return one.certificate == other.certificate; });
 }
 
+// Whether the listener goes by this name, also while it has no certificate for it yet. "" is nobody's.
+bool isOwnName(const ServingPlan& plan, const std::string& name) {
+  return std::any_of(plan.hostnames.begin(), plan.hostnames.end(), [&](const std::string& own) {
+    return !name.empty() && (own == name || own == wildcardFor(name));
+  });
+}
+
 // The alert to end with, or nothing to go on.
 std::optional<int> greet(SSL* ssl) {
   State& state = *stateOf(ssl);
@@ -107,10 +114,12 @@ std::optional<int> greet(SSL* ssl) {
   state.serverName = std::move(name);
   state.challenge = challenge;
   if (challenge) return answerChallenge(ssl, state);
-  if (serving.plan.challengesOnly) return SSL_AD_NO_APPLICATION_PROTOCOL;
+  if (serving.plan().challengesOnly) return SSL_AD_NO_APPLICATION_PROTOCOL;
   const ShownSet* shown = serving.selection.find(state.serverName);
-  const bool own = shown == nullptr || sameCertificates(*shown, serving.own);
-  state.shown = own ? &serving.own : shown;
+  if (shown == nullptr && serving.plan().policy.strictSni && !isOwnName(serving.plan(), state.serverName))
+    return SSL_AD_UNRECOGNIZED_NAME;
+  const bool own = shown == nullptr || sameCertificates(*shown, *serving.own);
+  state.shown = own ? serving.own.get() : shown;
   if (own) return std::nullopt;
   SSL_certs_clear(ssl);
   for (const Shown& one : *shown) {
@@ -145,7 +154,7 @@ int chooseProtocol(const State& state, std::string_view offer, std::string_view&
     chosen = acmeTlsProtocol;
     return SSL_TLSEXT_ERR_OK;
   }
-  const auto& spoken = state.serving->plan.alpn;
+  const auto& spoken = state.serving->plan().alpn;
   if (spoken.empty()) return SSL_TLSEXT_ERR_NOACK;
   for (const auto& protocol : spoken) {
     for (std::string_view rest = offer; !rest.empty();) {

@@ -10,6 +10,10 @@
 
 namespace postern::tls {
 
+// Whether clients are asked for a certificate. Request lets everybody through and tells what came; Require ends the
+// handshake of whoever has none that its CAs vouch for.
+enum class ClientAuth { None, Request, Require };
+
 struct Policy {
   std::vector<std::string> protocols{"TLSv1.2", "TLSv1.3"};
   std::vector<std::string> ciphers;  // in order of preference; policies below fill it
@@ -17,6 +21,9 @@ struct Policy {
   bool ignoreClientOrder =
       true;                    // the server's order decides (ChaCha20 still goes first for clients that put it first)
   bool sessionTickets = true;  // one small ticket, after the client's Finished
+  bool strictSni = false;      // a handshake without a name, or for one that is not served here, is refused
+  ClientAuth clientAuth = ClientAuth::None;
+  std::string clientCa;  // PEM of those who vouch for client certificates; "" = nobody does
   bool operator==(const Policy&) const = default;
 };
 

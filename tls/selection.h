@@ -1,15 +1,16 @@
 // Selection: which certificates answer a server name, looked up in constant time (contract, "Selection at the
 // handshake").
 //
-// Immutable once built; any thread may look up. Names are normalised before they come here.
+// A value, immutable once built; any thread may look up. with() gives the next one for the cost of the names that have
+// changed, and shares all the others with this one. Names are normalised before they come here.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "base/persistent_map.h"
 #include "tls/certified_key.h"
 #include "tls/names.h"
 
@@ -22,6 +23,7 @@ struct Shown {
 };
 // Certificates for the same names, one of each key type, the preferred first. Never empty.
 using ShownSet = std::vector<Shown>;
+using ShownSetRef = std::shared_ptr<const ShownSet>;
 ShownSet shownSet(const std::vector<CertifiedKeyRef>& certificates);
 
 class Selection {
@@ -30,20 +32,37 @@ class Selection {
     std::string subject;
     CertifiedKeyRef certificate;
   };
+  // Where certificates stand, in the order of the contract: each rule, the own ones, each set of `domains`.
+  using Place = std::size_t;
 
   // The order of the contract: rules by their subject, the own certificate's names, the names of `domains`; exact ones
   // before wildcards. A rule's null certificate, or an empty set, does not exist yet and matches nothing.
   Selection(const std::vector<Rule>& rules, const std::vector<CertifiedKeyRef>& own,
             const std::vector<std::vector<CertifiedKeyRef>>& domains);
 
+  Place ownPlace() const { return subjects_->size(); }  // rules stand before it, domains behind it
+  // Null: nothing is there.
+  const ShownSet* at(Place place) const;
+  // The same, with this set (null: none) at that place.
+  Selection with(Place place, ShownSetRef set) const;
+
   // Null: the listener's own certificates serve this name.
   const ShownSet* find(std::string_view serverName) const;
 
  private:
-  void add(std::string_view name, const std::shared_ptr<const ShownSet>& set);
-  void addNamesOf(const std::vector<CertifiedKeyRef>& certificates);
+  // Who wants a name; the first in the order of places has it.
+  struct Claim {
+    Place place;
+    ShownSetRef set;
+  };
+  using Claims = std::vector<Claim>;
+  using Names = PersistentMap<std::string, std::shared_ptr<const Claims>, std::hash<std::string_view>>;
 
-  std::unordered_map<std::string, std::shared_ptr<const ShownSet>> byName_;  // exact names and "*.parent"
+  std::vector<std::string> namesAt(Place place, const ShownSet& set) const;
+
+  std::shared_ptr<const std::vector<std::string>> subjects_;  // of the rules
+  Names byName_;                                              // exact names and "*.parent"
+  PersistentMap<Place, ShownSetRef> sets_;
 };
 
 }  // namespace postern::tls

@@ -21,17 +21,20 @@ std::vector<CertifiedKeyRef> Served::all() const {
 ServerContext::ServerContext(ServingPlan plan, CertificateStore& store, TicketKeys& tickets, AlpnChallenges& challenges,
                              Log& log)
     : store_(store), tickets_(tickets), challenges_(challenges), log_(log) {
-  serving_.store(build(std::move(plan)));
+  const Time asOf = plan.asOf;
+  serving_.store(build(std::make_shared<const Planned>(std::move(plan)), asOf));
 }
 
 ServerContext::~ServerContext() = default;
 
-std::shared_ptr<const Serving> ServerContext::build(ServingPlan plan) const {
-  const auto before = serving_.load();
-  return buildServing(std::move(plan), *store_.current(), tickets_, challenges_, log_, before.get());
+ServingRef ServerContext::build(PlannedRef planned, Time asOf) {
+  auto current = store_.current();
+  auto made = buildServing(std::move(planned), asOf, *current, {tickets_, challenges_, log_}, serving_.load().get());
+  seen_ = std::move(current);
+  return made;
 }
 
-void ServerContext::goOver(std::shared_ptr<const Serving> next) {
+void ServerContext::goOver(ServingRef next) {
   // Freeing a serving of thousands of names stalls whoever does it. It is kept here until no connection holds it, so
   // that the last reference is dropped by a later change and not by an event loop. Nobody can take a new one meanwhile.
   retired_.push_back(serving_.exchange(std::move(next)));
@@ -40,60 +43,61 @@ void ServerContext::goOver(std::shared_ptr<const Serving> next) {
 
 void ServerContext::serve(ServingPlan plan) {
   std::lock_guard lock(changing_);
-  goOver(build(std::move(plan)));
+  const Time asOf = plan.asOf;
+  goOver(build(std::make_shared<const Planned>(std::move(plan)), asOf));
 }
 
 bool ServerContext::refresh() {
   std::lock_guard lock(changing_);
-  ServingPlan plan;
-  {
-    const auto now = serving_.load();
-    if (!outdated(*now, *store_.current())) return false;
-    plan = now->plan;
-  }
-  return rebuild(std::move(plan));
-}
-
-bool ServerContext::passOverExpired(Time now) {
-  std::lock_guard lock(changing_);
-  ServingPlan plan;
-  {
-    const auto serving = serving_.load();
-    plan = serving->plan;
-    const bool any = std::any_of(serving->seen.begin(), serving->seen.end(), [&](const auto& one) {
-      return one.second && plan.asOf < one.second->notAfter() && one.second->notAfter() <= now;
-    });
-    if (!any) return false;
-  }
-  plan.asOf = now;
-  return rebuild(std::move(plan));
-}
-
-bool ServerContext::rebuild(ServingPlan plan) {
-  const std::string listener = plan.listener;
+  auto current = store_.current();
+  if (current == seen_) return false;
+  const auto before = serving_.load();
   try {
-    goOver(build(std::move(plan)));
+    auto next = renewServing(*before, *current, seen_->changes(*current));
+    seen_ = std::move(current);
+    if (!next) return false;
+    goOver(std::move(next));
     return true;
   } catch (const Error& error) {
-    // Nobody stands behind it who could mend it; what was served goes on being served.
-    log_.error("tls.serving.kept", {{"listener", listener}, {"error", error.what()}});
+    kept(error);
     return false;
   }
 }
 
+bool ServerContext::passOverExpired(Time now) {
+  std::lock_guard lock(changing_);
+  const auto before = serving_.load();
+  if (!before->reorderAt || now < *before->reorderAt) return false;
+  try {
+    goOver(build(before->planned, now));
+    return true;
+  } catch (const Error& error) {
+    kept(error);
+    return false;
+  }
+}
+
+// Nobody stands behind a change of certificates who could mend it; what was served goes on being served.
+void ServerContext::kept(const Error& error) const {
+  log_.error("tls.serving.kept", {{"listener", plan()->listener}, {"error", error.what()}});
+}
+
 void ServerContext::serveMeanwhile(Served meanwhile) {
   std::lock_guard lock(changing_);
-  ServingPlan plan = serving_.load()->plan;
+  const auto before = serving_.load();
+  ServingPlan plan = before->plan();
   plan.meanwhile = std::move(meanwhile);
-  goOver(build(std::move(plan)));
+  goOver(build(std::make_shared<const Planned>(std::move(plan)), before->asOf));
 }
 
 Served ServerContext::served() const {
   return serving_.load()->served;
 }
 
-ServingPlan ServerContext::plan() const {
-  return serving_.load()->plan;
+std::shared_ptr<const ServingPlan> ServerContext::plan() const {
+  auto planned = serving_.load()->planned;
+  const ServingPlan* const plan = &planned->plan;
+  return {std::move(planned), plan};
 }
 
 SslPtr ServerContext::newConnection() const {

@@ -56,6 +56,7 @@ struct ServingPlan {
   bool challengesOnly = false;     // speaks nothing else (own, meanwhile, alpn unused)
 };
 
+struct Planned;
 struct Serving;
 
 class ServerContext {
@@ -68,7 +69,8 @@ class ServerContext {
 
   // Goes over to a new plan (a reload). Throws Error and stays as it was when that cannot be built.
   void serve(ServingPlan plan);
-  // Looks into the store again; rebuilds only when a certificate that this context shows has changed. True if swapped.
+  // Looks into the store again; rebuilds only when a certificate that this context shows has changed, and only what
+  // shows it. True if swapped.
   bool refresh();
   // Puts certificates that have expired by `now` behind those of another key type for the same names that have not.
   // Rebuilds only when one has expired since that was looked at last. True if so.
@@ -77,21 +79,22 @@ class ServerContext {
   void serveMeanwhile(Served meanwhile);
 
   Served served() const;
-  ServingPlan plan() const;
+  std::shared_ptr<const ServingPlan> plan() const;
 
   // A server-side SSL of the current serving, in accept state, without BIOs. Null only when memory ends.
   SslPtr newConnection() const;
 
  private:
-  std::shared_ptr<const Serving> build(ServingPlan plan) const;
+  std::shared_ptr<const Serving> build(std::shared_ptr<const Planned> planned, Time asOf);
   void goOver(std::shared_ptr<const Serving> next);
-  bool rebuild(ServingPlan plan);  // false, with an error in the log, when that cannot be
+  void kept(const Error& error) const;
 
   CertificateStore& store_;
   TicketKeys& tickets_;
   AlpnChallenges& challenges_;
   Log& log_;
-  std::mutex changing_;  // one change at a time; also guards retired_
+  std::mutex changing_;                         // one change at a time; also guards seen_ and retired_
+  std::shared_ptr<const CertificateMap> seen_;  // what the serving was built from
   Snapshot<Serving> serving_;
   std::vector<std::shared_ptr<const Serving>> retired_;  // replaced, but perhaps still held by connections
 };

@@ -3,84 +3,138 @@
 #include <openssl/err.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
-#include <vector>
 
 #include "tls/handshake.h"
 
 namespace postern::tls {
 namespace {
 
-// The certificates of one moment, as the plan asks for them.
-class Looked {
- public:
-  Looked(const CertificateMap& certificates, Time asOf) : certificates_(certificates), asOf_(asOf) {}
-  CertifiedKeyRef operator()(const CertificateId& id) {
-    const auto found = certificates_.find(id);
-    seen_.emplace(id, found);
-    return found;
+// Those that are there, in the same order, but expired ones last.
+std::vector<CertifiedKeyRef> existing(const std::vector<CertificateId>& ids, const CertificateMap& certificates,
+                                      Time asOf) {
+  std::vector<CertifiedKeyRef> all;
+  for (const auto& id : ids) {
+    if (auto found = certificates.find(id)) all.push_back(std::move(found));
   }
-  // Those that are there, in the same order, but expired ones last.
-  std::vector<CertifiedKeyRef> existing(const std::vector<CertificateId>& ids) {
-    std::vector<CertifiedKeyRef> all;
-    for (const auto& id : ids) {
-      if (auto found = (*this)(id)) all.push_back(std::move(found));
-    }
-    std::stable_partition(all.begin(), all.end(), [this](const auto& one) { return asOf_ < one->notAfter(); });
-    return all;
+  std::stable_partition(all.begin(), all.end(), [asOf](const auto& one) { return asOf < one->notAfter(); });
+  return all;
+}
+
+// Where two stand side by side, the order may change when one expires.
+void noteExpiry(std::optional<Time>& reorderAt, const std::vector<CertifiedKeyRef>& certificates, Time asOf) {
+  if (certificates.size() < 2) return;
+  for (const auto& one : certificates) {
+    if (asOf < one->notAfter()) reorderAt = reorderAt ? std::min(*reorderAt, one->notAfter()) : one->notAfter();
   }
-  std::map<CertificateId, CertifiedKeyRef> take() { return std::move(seen_); }
+}
 
- private:
-  const CertificateMap& certificates_;
-  const Time asOf_;
-  std::map<CertificateId, CertifiedKeyRef> seen_;
-};
+Served servedOf(const ServingPlan& plan, const std::vector<CertifiedKeyRef>& own) {
+  if (plan.challengesOnly) return {};
+  Served served =
+      own.empty() ? plan.meanwhile : Served{own.front(), plan.own.front().source, {own.begin() + 1, own.end()}};
+  if (!served.certificate) throw Error("listener " + plan.listener + ": there is no certificate to serve");
+  return served;
+}
 
-void useCertificate(SSL_CTX* context, const CertifiedKey& certificate, const std::string& listener) {
-  ERR_clear_error();
-  const ChainPtr issuers = issuersOf(certificate.chain());
-  if (SSL_CTX_use_cert_and_key(context, certificate.leaf(), certificate.key(), issuers.get(), 1) != 1)
-    fail("listener " + listener + ": cannot serve the certificate " + certificate.serial());
+std::shared_ptr<SSL_CTX> contextFor(const ServingPlan& plan, const EffectivePolicy& policy, const Served& served) {
+  SslCtxPtr context = makeContext(plan.policy, policy, plan.listener);
+  for (const auto& certificate : served.all()) {
+    ERR_clear_error();
+    const ChainPtr issuers = issuersOf(certificate->chain());
+    if (SSL_CTX_use_cert_and_key(context.get(), certificate->leaf(), certificate->key(), issuers.get(), 1) != 1)
+      fail("listener " + plan.listener + ": cannot serve the certificate " + certificate->serial());
+  }
+  installCallbacks(context.get());
+  return {context.release(), SSL_CTX_free};
+}
+
+bool holds(const ShownSet* set, const std::vector<CertifiedKeyRef>& certificates) {
+  if (set == nullptr) return certificates.empty();
+  return std::equal(set->begin(), set->end(), certificates.begin(), certificates.end(),
+                    [](const Shown& one, const CertifiedKeyRef& other) { return one.certificate == other; });
+}
+
+ShownSetRef shared(const std::vector<CertifiedKeyRef>& certificates) {
+  return certificates.empty() ? nullptr : std::make_shared<const ShownSet>(shownSet(certificates));
 }
 
 }  // namespace
 
-std::shared_ptr<const Serving> buildServing(ServingPlan plan, const CertificateMap& certificates, TicketKeys& tickets,
-                                            AlpnChallenges& challenges, Log& log, const Serving* before) {
-  const bool samePolicy =
-      before != nullptr && before->plan.policy == plan.policy && before->plan.listener == plan.listener;
-  EffectivePolicy policy = samePolicy ? before->policy : effectivePolicy(plan.policy, plan.listener, log);
-  std::string digest = policyDigest(plan.listener, plan.policy, plan.alpn);
-  SslCtxPtr context = makeContext(plan.policy, policy, plan.listener);
+Planned::Planned(ServingPlan made) : plan(std::move(made)) {
+  if (plan.challengesOnly) return;
+  Selection::Place place = 0;
+  for (const auto& rule : plan.sni) places[rule.certificate].push_back(place++);
+  for (const auto& id : plan.own) places[id].push_back(place);
+  for (const auto& ids : plan.domains) {
+    ++place;
+    for (const auto& id : ids) places[id].push_back(place);
+  }
+}
 
-  Looked look(certificates, plan.asOf);
-  Served served;
-  std::vector<CertifiedKeyRef> matching;  // as the listener's own at the selection: not while only served meanwhile
+std::vector<CertificateId> Planned::idsAt(Selection::Place place) const {
+  const auto own = plan.sni.size();
+  if (place < own) return {plan.sni[place].certificate};
+  return place == own ? plan.own : plan.domains[place - own - 1];
+}
+
+ServingRef buildServing(PlannedRef planned, Time asOf, const CertificateMap& certificates, const ServingParts& parts,
+                        const Serving* before) {
+  const ServingPlan& plan = planned->plan;
+  const bool samePolicy =
+      before != nullptr && before->plan().policy == plan.policy && before->plan().listener == plan.listener;
+  EffectivePolicy policy = samePolicy ? before->policy : effectivePolicy(plan.policy, plan.listener, parts.log);
+
+  std::vector<CertifiedKeyRef> own;
+  if (!plan.challengesOnly) own = existing(plan.own, certificates, asOf);
+  Served served = servedOf(plan, own);
+  std::optional<Time> reorderAt;
   std::vector<Selection::Rule> rules;
   std::vector<std::vector<CertifiedKeyRef>> domains;
   if (!plan.challengesOnly) {
-    const auto own = look.existing(plan.own);
-    served = own.empty() ? plan.meanwhile : Served{own.front(), plan.own.front().source, {own.begin() + 1, own.end()}};
-    if (!served.certificate) throw Error("listener " + plan.listener + ": there is no certificate to serve");
-    matching = plan.own.empty() ? served.all() : own;
-    for (const auto& rule : plan.sni) rules.push_back({rule.subject, look(rule.certificate)});
-    for (const auto& ids : plan.domains) domains.push_back(look.existing(ids));
-    for (const auto& certificate : served.all()) useCertificate(context.get(), *certificate, plan.listener);
+    for (const auto& rule : plan.sni) rules.push_back({rule.subject, certificates.find(rule.certificate)});
+    for (const auto& ids : plan.domains) {
+      domains.push_back(existing(ids, certificates, asOf));
+      noteExpiry(reorderAt, domains.back(), asOf);
+    }
+    noteExpiry(reorderAt, own, asOf);
   }
-  installCallbacks(context.get());
-
-  ShownSet shown = shownSet(served.all());
-  return std::shared_ptr<const Serving>(
-      new Serving{std::move(plan), std::move(policy), std::move(digest), look.take(), std::move(served),
-                  std::move(shown), Selection(rules, matching, domains), std::move(context), tickets, challenges, log});
+  // What is only served meanwhile is not the listener's own at the selection.
+  Selection selection(rules, plan.own.empty() ? served.all() : own, domains);
+  auto context = contextFor(plan, policy, served);
+  std::string digest = policyDigest(plan.listener, plan.policy, plan.alpn);
+  auto shown = std::make_shared<const ShownSet>(shownSet(served.all()));
+  return std::shared_ptr<const Serving>(new Serving{
+      std::move(planned), std::move(policy), std::move(digest), asOf, reorderAt, std::move(served), std::move(shown),
+      std::move(selection), std::move(context), parts.tickets, parts.challenges, parts.log});
 }
 
-bool outdated(const Serving& serving, const CertificateMap& certificates) {
-  for (const auto& [id, certificate] : serving.seen) {
-    if (certificates.find(id) != certificate) return true;
+ServingRef renewServing(const Serving& before, const CertificateMap& certificates,
+                        const std::vector<CertificateId>& changed) {
+  const Planned& planned = *before.planned;
+  std::set<Selection::Place> places;
+  for (const auto& id : changed) {
+    const auto found = planned.places.find(id);
+    if (found != planned.places.end()) places.insert(found->second.begin(), found->second.end());
   }
-  return false;
+  std::shared_ptr<Serving> next;
+  std::pair<CertifiedKeyRef, ShownSetRef> ofRules;  // several rules may show one certificate
+  for (const auto place : places) {
+    const auto now = existing(planned.idsAt(place), certificates, before.asOf);
+    if (holds(before.selection.at(place), now)) continue;
+    if (!next) next = std::make_shared<Serving>(before);
+    const bool rule = place < before.selection.ownPlace();
+    if (!rule || now.empty() || ofRules.first != now.front())
+      ofRules = {now.empty() ? nullptr : now.front(), shared(now)};
+    next->selection = next->selection.with(place, ofRules.second);
+    noteExpiry(next->reorderAt, now, before.asOf);
+    if (place != before.selection.ownPlace()) continue;
+    next->served = servedOf(planned.plan, now);
+    next->own = std::make_shared<const ShownSet>(shownSet(next->served.all()));
+    next->context = contextFor(planned.plan, before.policy, next->served);
+  }
+  return next;
 }
 
 }  // namespace postern::tls

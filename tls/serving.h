@@ -1,10 +1,15 @@
 // Serving: one immutable state of a ServerContext: its plan, the certificates of that moment, and the SSL_CTX made of
 // both. A connection holds the serving it began with until it ends.
+//
+// When certificates change, the next serving shares with the one before whatever has not: the plan, the SSL_CTX where
+// the own certificates stayed, and every other name. So a renewal among ten thousand costs as much as one among ten.
 #pragma once
 
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "tls/effective_policy.h"
 #include "tls/selection.h"
@@ -12,15 +17,36 @@
 
 namespace postern::tls {
 
-struct Serving {
+// A plan and what it looks up in the store.
+struct Planned {
+  explicit Planned(ServingPlan made);
+  // What is looked up for a place of the selection, the preferred first.
+  std::vector<CertificateId> idsAt(Selection::Place place) const;
+
   ServingPlan plan;
+  std::unordered_map<CertificateId, std::vector<Selection::Place>, CertificateIdHash> places;
+};
+using PlannedRef = std::shared_ptr<const Planned>;
+
+struct Serving {
+  const ServingPlan& plan() const { return planned->plan; }
+
+  PlannedRef planned;
   EffectivePolicy policy;
-  std::string policyDigest;                       // what tickets are bound to
-  std::map<CertificateId, CertifiedKeyRef> seen;  // every certificate looked up in the store, also those not there
+  std::string policyDigest;       // what tickets are bound to
+  Time asOf;                      // of two key types, one that had expired by then stands behind one that had not
+  std::optional<Time> reorderAt;  // when the next of two key types expires; perhaps too early
   Served served;
-  ShownSet own;  // `served` as it is put on a connection
+  ShownSetRef own;  // `served` as it is put on a connection
   Selection selection;
-  SslCtxPtr context;
+  std::shared_ptr<SSL_CTX> context;
+  TicketKeys& tickets;
+  AlpnChallenges& challenges;
+  Log& log;
+};
+using ServingRef = std::shared_ptr<const Serving>;
+
+struct ServingParts {
   TicketKeys& tickets;
   AlpnChallenges& challenges;
   Log& log;
@@ -28,10 +54,12 @@ struct Serving {
 
 // The policy of `before` is taken over where the plan did not change it, so that its line in the log is written once.
 // Throws Error when the plan cannot be built.
-std::shared_ptr<const Serving> buildServing(ServingPlan plan, const CertificateMap& certificates, TicketKeys& tickets,
-                                            AlpnChallenges& challenges, Log& log, const Serving* before);
+ServingRef buildServing(PlannedRef planned, Time asOf, const CertificateMap& certificates, const ServingParts& parts,
+                        const Serving* before);
 
-// Whether one of the certificates that `serving` looked up is another one now.
-bool outdated(const Serving& serving, const CertificateMap& certificates);
+// `before` after `changed` have become what `certificates` has of them; null where nothing that it shows is another
+// one. Throws Error as above.
+ServingRef renewServing(const Serving& before, const CertificateMap& certificates,
+                        const std::vector<CertificateId>& changed);
 
 }  // namespace postern::tls

@@ -96,7 +96,7 @@ std::string TestCa::chainFor(EVP_PKEY* subject, const std::vector<std::string>& 
   addExtension(leaf.get(), intermediate_.get(), NID_subject_alt_name, alternatives);
   addExtension(leaf.get(), intermediate_.get(), NID_basic_constraints, "critical,CA:FALSE");
   addExtension(leaf.get(), intermediate_.get(), NID_key_usage, "critical,digitalSignature,keyEncipherment");
-  addExtension(leaf.get(), intermediate_.get(), NID_ext_key_usage, "serverAuth");
+  addExtension(leaf.get(), intermediate_.get(), NID_ext_key_usage, options.forClient ? "clientAuth" : "serverAuth");
   addExtension(leaf.get(), intermediate_.get(), NID_authority_key_identifier, "keyid:always");
   require(X509_sign(leaf.get(), intermediateKey_.get(), EVP_sha256()) > 0, "signature");
   return certificatePem(leaf.get()) + intermediatePem() + (options.withRoot ? rootPem() : "");

@@ -20,7 +20,8 @@ struct IssueOptions {
   tls::KeyType keyType = tls::KeyType::EcdsaP256;
   Time notBefore = machineTime() - std::chrono::hours(1);
   Time notAfter = machineTime() + std::chrono::hours(24 * 90);
-  bool withRoot = false;  // the chain's PEM ends with the root
+  bool withRoot = false;   // the chain's PEM ends with the root
+  bool forClient = false;  // extended key usage of clients, not of servers
 };
 
 // Chain and key as they would stand in files.

@@ -23,11 +23,12 @@ struct ClientOptions {
   std::vector<std::string> alpn;   // empty: no ALPN
   SSL_SESSION* session = nullptr;  // to resume; borrowed
   int oldest = TLS1_2_VERSION, newest = TLS1_3_VERSION;
-  std::string ciphers;              // TLS 1.2, OpenSSL's names; "": the library's
-  std::string suites;               // TLS 1.3; "": the library's
-  std::string groups;               // "": the library's
-  std::string signatureAlgorithms;  // "": the library's
-  X509* trusted = nullptr;          // set: the chain and the server name are verified against this root
+  std::string ciphers;                             // TLS 1.2, OpenSSL's names; "": the library's
+  std::string suites;                              // TLS 1.3; "": the library's
+  std::string groups;                              // "": the library's
+  std::string signatureAlgorithms;                 // "": the library's
+  const tls::CertifiedKey* certificate = nullptr;  // the client's own
+  X509* trusted = nullptr;                         // set: the chain and the server name are verified against this root
 };
 
 struct Handshake {

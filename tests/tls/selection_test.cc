@@ -213,7 +213,7 @@ TEST_F(SelectionTest, KeepsWhatItServedWhenTheNextPlanCannotBeBuilt) {
   broken.meanwhile = {};
   EXPECT_THROW(server->serve(broken), Error);
   EXPECT_EQ(serialFor(*server, ""), bootstrap_->serial());
-  EXPECT_EQ(server->plan().policy, intermediatePolicy());
+  EXPECT_EQ(server->plan()->policy, intermediatePolicy());
 }
 
 TEST_F(SelectionTest, LeavesRunningHandshakesAndConnectionsOnTheServingTheyBeganWith) {
