@@ -11,6 +11,7 @@
 
 #include "listeners/proxy_header.h"
 #include "listeners/refusal.h"
+#include "tls/client_auth.h"
 
 namespace postern::listeners {
 
@@ -48,6 +49,7 @@ Connection::~Connection() {
   channel_.reset();
   session_.reset();
   auto& shared = household_->environment.limits;
+  leaveHandshake();
   if (counted_) {
     shared.leave(remote_.address);
     household_->limits.leave(remote_.address);
@@ -150,10 +152,45 @@ void Connection::beginHandshake() {
     return;
   }
   if (got <= 0) return handshakeFailed("the peer closed the connection", true);
+  if (!handshaking_ && !enterHandshake()) {
+    // What the client has sent is taken from the kernel before the end, or a reset would be what it sees.
+    phase_ = Phase::Farewell;
+    endsAs_ = Ended::Refused;
+    return linger();
+  }
   if (!terms_->context) return handshakeFailed("this listener has no certificate to serve", false);
   auto ssl = terms_->context->newConnection();
   phase_ = Phase::Handshake;
   if (!ssl || !channel_->openTls(std::move(ssl))) return handshakeFailed("out of memory", false);
+}
+
+bool Connection::enterHandshake() {
+  auto &shared = household_->environment.limits, &own = household_->limits;
+  std::string_view limit;
+  if (!own.enterHandshake()) {
+    limit = "max-handshakes of the listener";
+  } else if (!shared.enterHandshake()) {
+    own.leaveHandshake();
+    limit = "max-handshakes";
+  } else {
+    handshaking_ = true;
+    // A CA that validates dials several times at once, and others learn from a challenge-only listener in one message
+    // that nobody is there.
+    const bool counts = terms_->settings.protocol != Protocol::ChallengeOnly;
+    if (!counts || (terms_->settings.handshakeRate ? own : shared).takeHandshake(remote_.address)) return true;
+    leaveHandshake();
+    limit = "handshake-rate-per-ip";
+  }
+  ++household_->refused;
+  ++household_->handshakesRefused;
+  logStranger(LogLevel::Info, "tls.handshake.refused", limit);
+  return false;
+}
+
+void Connection::leaveHandshake() {
+  if (!std::exchange(handshaking_, false)) return;
+  household_->environment.limits.leaveHandshake();
+  household_->limits.leaveHandshake();
 }
 
 void Connection::handshakeFailed(const std::string& reason, bool silent) {
@@ -171,8 +208,22 @@ void Connection::logStranger(LogLevel level, std::string_view event, std::string
   log().write(level, event, fields);
 }
 
+void Connection::logClient(const tls::ClientCertificate& client) {
+  const LogLevel level = client.verified ? LogLevel::Info : LogLevel::Debug;
+  if (!log().wants(level) || !household_->lines.take()) return;
+  Fields fields{{"listener", terms_->settings.id},
+                {"peer", remote_.text()},
+                {"subject", std::string_view(client.subject).substr(0, 200)},
+                {"issuer", std::string_view(client.issuer).substr(0, 200)},
+                {"fingerprint", client.fingerprint},
+                {"verified", client.verified}};
+  if (!client.verified) fields.emplace_back("reason", client.whyNot);
+  log().write(level, "tls.client_certificate", fields);
+}
+
 void Connection::encrypted() noexcept {
   if (phase_ != Phase::Handshake) return;
+  leaveHandshake();
   ++household_->handshakesCompleted;
   SSL* const ssl = channel_->ssl();
   const bool resumed = SSL_session_reused(ssl) == 1;
@@ -185,7 +236,9 @@ void Connection::encrypted() noexcept {
     return finish(Ended::Finished);
   }
   if (terms_->settings.protocol == Protocol::ChallengeOnly) return finish(Ended::Finished);
-  const TlsFacts facts{SSL_get_version(ssl), SSL_get_cipher_name(ssl), std::string(tls::serverName(ssl)), resumed};
+  const TlsFacts facts{SSL_get_version(ssl), SSL_get_cipher_name(ssl), std::string(tls::serverName(ssl)), resumed,
+                       tls::clientCertificate(ssl)};
+  if (facts.client) logClient(*facts.client);
   if (session_) {
     upgraded(facts);
   } else {

@@ -66,7 +66,11 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void awaitHandshake();
   void beginHandshake();
   void handshakeFailed(const std::string& reason, bool silent);
+  // A place for a handshake, before anything is spent on it. False: there is none, and that was counted and said.
+  bool enterHandshake();
+  void leaveHandshake();
   void refuse(std::string_view limit);
+  void logClient(const tls::ClientCertificate& client);
   void logStranger(LogLevel level, std::string_view event, std::string_view reason);
 
   // The session (connection_session.cc)
@@ -79,6 +83,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Asks, does what the step wants, and all that can be done then.
   void take(const std::function<Step()>& call);
   void apply(Step step);
+  void applyRefused(Step step);
   void act(Action action);
   void upgrade();
   void submitWork();
@@ -109,8 +114,9 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   std::unique_ptr<Channel> channel_;
   Endpoint remote_;  // the true client, once the PROXY header is read
   std::optional<Endpoint> local_;
-  std::string proxyHeader_;  // as far as it has come
-  bool counted_ = false;     // holds a place for remote_.address in both limits
+  std::string proxyHeader_;   // as far as it has come
+  bool counted_ = false;      // holds a place for remote_.address in both limits
+  bool handshaking_ = false;  // holds a place for a handshake in both
 
   Phase phase_ = Phase::ProxyHeader;
   std::shared_ptr<Session> session_;

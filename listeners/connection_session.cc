@@ -61,6 +61,8 @@ void Connection::apply(Step step) {
   } else if (!loginSince_) {
     loginSince_ = Clock::now();
   }
+  if (step.then == Action::StartTls && !step.work && !channel_->ssl() && !enterHandshake())
+    return applyRefused(std::move(step));
   wakeAt_.reset();
   if (step.wakeAfter) wakeAt_ = Clock::now() + *step.wakeAfter;
   channel_->write(step.reply);
@@ -68,6 +70,13 @@ void Connection::apply(Step step) {
   pendingWork_ = std::move(step.work);
   afterWork_ = step.then;
   submitWork();
+}
+
+// The client hears in the clear that this is not the time, and what it has said beside that is answered as well.
+void Connection::applyRefused(Step step) {
+  channel_->write(
+      std::string_view(step.reply).substr(0, step.reply.size() - std::min(step.goAhead, step.reply.size())));
+  if (auto instead = ask([&] { return session_->tlsRefused(); })) apply(std::move(*instead));
 }
 
 void Connection::act(Action action) {
@@ -79,6 +88,7 @@ void Connection::act(Action action) {
         log().error("session.failed", {{"listener", terms_->settings.id}, {"error", "STARTTLS inside TLS"}});
         return end(Ended::Failed);
       }
+      if (!handshaking_ && !enterHandshake()) return end(Ended::Refused);  // asked for by a worker
       // What came in the clear, be it here or still in the kernel, was never protected and is not looked at
       // (CVE-2011-0411). The reply has not left yet, so nothing of the handshake can be among it.
       phase_ = Phase::UpgradeReply;
@@ -232,6 +242,7 @@ void Connection::linger() {
 void Connection::end(Ended why) {
   if (phase_ == Phase::Over) return;
   phase_ = Phase::Over;
+  leaveHandshake();
   if (timer_) event_del(timer_.get());
   if (log().wants(LogLevel::Debug)) {
     log().debug("connection.ended",

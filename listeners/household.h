@@ -39,7 +39,7 @@ struct Household {
   Limits limits;  // of this listener
   LogBudget lines;
   std::atomic<std::uint64_t> accepted{0}, refused{0};
-  std::atomic<std::uint64_t> handshakesCompleted{0}, handshakesResumed{0}, handshakesFailed{0};
+  std::atomic<std::uint64_t> handshakesCompleted{0}, handshakesResumed{0}, handshakesFailed{0}, handshakesRefused{0};
 
   // Connections that exist, with those whose work has outlived their socket.
   void arrived() {

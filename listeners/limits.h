@@ -1,20 +1,21 @@
-// Limits: how many connections there are, in all and per client address, against how many there may be.
+// Limits: how many connections and handshakes there are, in all and per client address, against how many there may be.
 //
-// Any thread. One Limits for all listeners together and one per listener; a connection holds a place in both.
+// Any thread. One Limits for all listeners together and one per listener; a connection holds a place in both, and so
+// does a handshake while it is under way.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <mutex>
 
-namespace postern::listeners {
+#include "listeners/rate_limit.h"
 
-using IpBytes = std::array<std::uint8_t, 16>;  // IPv4 mapped
+namespace postern::listeners {
 
 class Limits {
  public:
   void set(std::uint32_t maxConnections, std::uint32_t maxPerIp);  // 0: unlimited; open connections stay
+  void setHandshakes(std::uint32_t most, Rate perAddress);         // likewise
 
   // A place in the total, taken at accept. False: refuse.
   bool enter();
@@ -23,12 +24,21 @@ class Limits {
   bool enter(const IpBytes& address);
   void leave(const IpBytes& address);
 
+  // A place for a handshake, from before anything of TLS is made until it is done. False: refuse.
+  bool enterHandshake();
+  void leaveHandshake();
+  // Counts one more handshake of an address. False: there were too many of late, and this one does not count.
+  bool takeHandshake(const IpBytes& address) { return rate_.take(address); }
+
   std::uint32_t open() const;
+  std::uint32_t handshakes() const;
 
  private:
   mutable std::mutex mutex_;
   std::uint32_t max_ = 0, maxPerIp_ = 0, open_ = 0;
+  std::uint32_t maxHandshakes_ = 0, handshakes_ = 0;
   std::map<IpBytes, std::uint32_t> perIp_;  // addresses with open connections only
+  RateLimit rate_;
 };
 
 }  // namespace postern::listeners

@@ -102,6 +102,7 @@ const ListenerSettings& Listener::settings() const {
 void Listener::configure(ListenerSettings settings, std::shared_ptr<tls::ServerContext> context,
                          SessionFactory sessions) {
   state_->limits.set(settings.maxConnections, settings.maxConnectionsPerIp);
+  state_->limits.setHandshakes(settings.maxHandshakes, settings.handshakeRate.value_or(Rate{}));
   state_->settings = settings;
   state_->terms.store(
       std::make_shared<const Terms>(Terms{std::move(settings), std::move(context), std::move(sessions)}));
@@ -142,6 +143,7 @@ Counts Listener::counts() const {
   counts.handshakesCompleted = state.handshakesCompleted;
   counts.handshakesResumed = state.handshakesResumed;
   counts.handshakesFailed = state.handshakesFailed;
+  counts.handshakesRefused = state.handshakesRefused;
   return counts;
 }
 

@@ -36,6 +36,7 @@ struct Counts {
   std::uint64_t accepted = 0, refused = 0;  // connections since the start
   std::uint64_t open = 0;
   std::uint64_t handshakesCompleted = 0, handshakesResumed = 0, handshakesFailed = 0;
+  std::uint64_t handshakesRefused = 0;  // for a limit, before they began; `refused` counts them too
 };
 
 class Listener {

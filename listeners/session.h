@@ -13,6 +13,8 @@
 #include <string>
 #include <string_view>
 
+#include "tls/client_certificate.h"
+
 namespace postern::listeners {
 
 enum class Action {
@@ -30,6 +32,9 @@ struct Step {
   Action then = Action::Continue;
   std::function<void()> work;
   std::optional<std::chrono::milliseconds> wakeAfter;  // call woken() unless input comes first (IMAP IDLE)
+  // With StartTls: how much of the end of `reply` bids the client begin. Where there is no room for its handshake, that
+  // is not sent, and tlsRefused() says what is said instead.
+  std::size_t goAhead = 0;
 };
 
 // Who is at the other end, as far as a session needs to know.
@@ -43,6 +48,7 @@ struct Peer {
 struct TlsFacts {
   std::string version, cipher, serverName;
   bool resumed = false;
+  std::optional<tls::ClientCertificate> client = {};  // where one was asked for and came
 };
 
 class Session {
@@ -56,6 +62,8 @@ class Session {
   // The handshake is done. After STARTTLS everything said in the clear is forgotten (RFC 3207 section 4.2). A step
   // returned after STARTTLS is sent; with implicit TLS greet() follows and the step must be empty.
   virtual Step encrypted(const TlsFacts& facts) = 0;
+  // There is no room for the handshake that the last step asked for; the session goes on in the clear, or closes.
+  virtual Step tlsRefused() { return {}; }
   // The work of the last step is done.
   virtual Step resumed() = 0;
   // The time of the last step's wakeAfter has passed without input.

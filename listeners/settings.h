@@ -49,6 +49,13 @@ struct SocketOptions {
   bool operator==(const SocketOptions&) const = default;
 };
 
+// So many in that time, and no more at once. count 0 = unlimited.
+struct Rate {
+  std::uint32_t count = 0;
+  std::chrono::milliseconds per{0};
+  bool operator==(const Rate&) const = default;
+};
+
 enum class Protocol { Smtp, Imap, Http, ChallengeOnly };
 enum class TlsMode { Off, StartTls, Implicit };
 enum class Role { Mx, Submission };
@@ -61,6 +68,8 @@ struct ListenerSettings {
   SocketOptions socket;
   std::uint32_t maxConnections = 8192;    // of this listener; 0 = unlimited
   std::uint32_t maxConnectionsPerIp = 0;  // of this listener; 0 = unlimited
+  std::uint32_t maxHandshakes = 512;      // of this listener at a time; 0 = unlimited
+  std::optional<Rate> handshakeRate;      // new ones from one address; unset: what all listeners share decides
   std::vector<Network> trustedNetworks;   // peers in it must send a PROXY header
   TlsMode tls = TlsMode::Off;
   std::chrono::milliseconds tlsTimeout =
@@ -79,6 +88,8 @@ struct ListenerSettings {
 struct SharedSettings {
   std::uint32_t maxConnections = 8192;  // over all listeners; 0 = unlimited
   std::uint32_t maxConnectionsPerIp = 0;
+  std::uint32_t maxHandshakes = 512;  // over all listeners at a time; 0 = unlimited
+  Rate handshakeRate;                 // from one address, over all listeners without one of their own
   bool operator==(const SharedSettings&) const = default;
 };
 

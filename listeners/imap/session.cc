@@ -99,13 +99,20 @@ Session::Step Session::received(std::string_view bytes) {
   return advance({});
 }
 
-Session::Step Session::encrypted(const listeners::TlsFacts&) {
+Session::Step Session::encrypted(const listeners::TlsFacts& facts) {
+  if (facts.client && facts.client->verified) client_ = facts.client->subject;
   // RFC 3501 section 6.2.1: what was pipelined behind STARTTLS was never protected.
   reader_.clear();
   mode_ = Mode::Command;
   tag_.clear();
   encrypted_ = true;
   return {};
+}
+
+Session::Step Session::tlsRefused() {
+  Step step;
+  say(step, std::exchange(tag_, {}), "NO [UNAVAILABLE] Too many handshakes are under way, try again later");
+  return advance(std::move(step));
 }
 
 Session::Step Session::woken() {

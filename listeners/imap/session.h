@@ -35,6 +35,7 @@ class Session final : public listeners::Session {
   listeners::Step greet() override;
   listeners::Step received(std::string_view bytes) override;
   listeners::Step encrypted(const listeners::TlsFacts& facts) override;
+  listeners::Step tlsRefused() override;
   listeners::Step resumed() override;
   listeners::Step woken() override;
   std::string farewell(Farewell why) override;
@@ -133,6 +134,7 @@ class Session final : public listeners::Session {
   bool jobDone_ = false;
 
   std::string account_;
+  std::string client_;                    // subject of the client's certificate, where it was verified
   std::optional<mail::Maildir> maildir_;  // of the account, once it is logged in
   std::unique_ptr<SelectedMailbox> selected_;
   std::unique_ptr<Append> append_;

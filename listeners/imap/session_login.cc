@@ -55,7 +55,10 @@ void Session::startTls(Step& step, Command& command) {
   if (!command.arguments.atEnd()) return bad(step, command.tag, "STARTTLS takes nothing");
   if (encrypted_) return bad(step, command.tag, "TLS is on already");
   if (settings_.tls != listeners::TlsMode::StartTls) return bad(step, command.tag, "There is no TLS here");
+  const std::size_t before = step.reply.size();
   say(step, command.tag, "OK Begin TLS negotiation now");
+  step.goAhead = step.reply.size() - before;
+  tag_ = command.tag;  // for tlsRefused()
   reader_.clear();
   step.then = listeners::Action::StartTls;
 }
@@ -135,7 +138,9 @@ void Session::logIn(Step& step, std::string tag, std::string name, Secret passwo
     account_ = attempt->account;
     maildir_.emplace(maildirRoot_ / account_);
     badCommands_ = 0;
-    log_.info("imap.login.ok", {{"account", account_}, {"peer", peer_.address}, {"listener", settings_.id}});
+    Fields fields{{"account", account_}, {"peer", peer_.address}, {"listener", settings_.id}};
+    if (!client_.empty()) fields.emplace_back("client", client_);
+    log_.info("imap.login.ok", fields);
     say(then, attempt->tag, "OK [CAPABILITY " + capabilities() + "] Logged in");
   };
   start(step, std::move(job));

@@ -14,6 +14,7 @@ namespace {
 using listeners::Action;
 using listeners::Step;
 
+constexpr std::string_view goAhead = "220 2.0.0 Ready to start TLS";
 constexpr std::size_t longestJunk = 1 << 20;  // of a line that never ends
 
 // A greeting comes from the configuration; whatever it holds, it is one line.
@@ -43,6 +44,7 @@ std::string Session::hostname() const {
 
 Fields Session::about(Fields more) const {
   Fields fields{{"listener", settings_.id}, {"peer", peer_.address}};
+  if (tls_.client && tls_.client->verified) fields.emplace_back("client", tls_.client->subject);
   fields.insert(fields.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   return fields;
 }
@@ -77,6 +79,11 @@ Step Session::encrypted(const listeners::TlsFacts& facts) {
   return {};
 }
 
+Step Session::tlsRefused() {
+  refuse("454 4.7.0 TLS not available due to temporary reason");  // RFC 3207 section 4
+  return advance();
+}
+
 std::string Session::farewell(Farewell why) {
   switch (why) {
     case Farewell::ShuttingDown: return "421 4.3.2 " + hostname() + " Service shutting down\r\n";
@@ -108,6 +115,7 @@ Step Session::advance() {
   Step step;
   step.reply = std::exchange(reply_, {});
   step.then = std::exchange(action_, Action::Continue);
+  if (step.then == Action::StartTls) step.goAhead = goAhead.size() + 2;
   if (step.then == Action::Continue) {
     input_.erase(0, std::exchange(at_, 0));
   } else {
@@ -223,7 +231,7 @@ void Session::startTls(std::string_view argument) {
   if (encrypted_) return refuse("503 5.5.1 TLS is already active");
   if (!offersTls()) return refuse("502 5.5.1 TLS is not available here");
   if (!argument.empty()) return refuse("501 5.5.4 STARTTLS takes no parameters");
-  say("220 2.0.0 Ready to start TLS");
+  say(goAhead);
   action_ = Action::StartTls;
 }
 

@@ -45,6 +45,7 @@ class Session : public listeners::Session {
   listeners::Step greet() override;
   listeners::Step received(std::string_view bytes) override;
   listeners::Step encrypted(const listeners::TlsFacts& facts) override;
+  listeners::Step tlsRefused() override;
   listeners::Step resumed() override;
   std::string farewell(Farewell why) override;
   bool loginPending() const override;

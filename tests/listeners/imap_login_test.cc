@@ -116,6 +116,18 @@ TEST_F(ImapLogin, NeedsTlsBeforeAPassword) {
   EXPECT_THAT(driver.send("e LOGIN jane secret\r\n"), StartsWith("e OK "));
 }
 
+TEST_F(ImapLogin, GoesOnInTheClearWhereThereIsNoRoomForAHandshake) {
+  startTls();
+  auto driver = started();
+  EXPECT_EQ(driver.send("b STARTTLS\r\n"), "b OK Begin TLS negotiation now\r\n");
+  EXPECT_EQ(driver.goAhead(), std::string("b OK Begin TLS negotiation now\r\n").size());
+  EXPECT_THAT(driver.refuseTls(), StartsWith("b NO [UNAVAILABLE] "));
+  EXPECT_THAT(driver.send("c LOGIN jane secret\r\n"), StartsWith("c NO [PRIVACYREQUIRED]"));
+  EXPECT_THAT(driver.send("d STARTTLS\r\n"), StartsWith("d OK "));
+  driver.encrypt();
+  EXPECT_THAT(driver.send("e LOGIN jane secret\r\n"), StartsWith("e OK "));
+}
+
 TEST_F(ImapLogin, ForgetsWhatWasTypedBehindStartTls) {
   startTls();
   // All in one segment, whole commands and the beginning of one.

@@ -37,7 +37,10 @@ Step ScriptSession::obey(const std::string& command, const std::string& rest) {
                   : command == "wake"     ? "sleeping"
                                           : "working");
   if (command == "quit") step.then = Action::Close;
-  if (command == "starttls") step.then = Action::StartTls;
+  if (command == "starttls") {
+    step.then = Action::StartTls;
+    step.goAhead = step.reply.size();
+  }
   if (command == "wake") step.wakeAfter = std::chrono::milliseconds(std::stol(rest));
   if (command == "work") step.work = [this, rest] { worked_ = "did " + rest + "\n"; };
   if (command == "gate") {

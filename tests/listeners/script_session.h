@@ -56,6 +56,7 @@ class ScriptSession final : public Session {
   }
   Step encrypted(const TlsFacts& facts) override {
     facts_ = facts.version + " " + facts.cipher + " " + facts.serverName + (facts.resumed ? " resumed" : " full");
+    if (facts.client) facts_ += " " + facts.client->subject + (facts.client->verified ? " verified" : " not verified");
     input_.clear();
     return said_ ? say("encrypted") : Step{};
   }
@@ -64,6 +65,7 @@ class ScriptSession final : public Session {
     step.reply.insert(0, std::exchange(worked_, {}));
     return step;
   }
+  Step tlsRefused() override { return say("busy"); }
   Step woken() override { return say("woken"); }
   std::string farewell(Farewell why) override { return why == Farewell::ShuttingDown ? "shutting down\n" : "idle\n"; }
   bool loginPending() const override { return loginNeeded_; }

@@ -294,6 +294,17 @@ TEST_F(SmtpTest, AsksForTlsBeforeMailWhereItIsRequired) {
   EXPECT_EQ(codes(driver.send("EHLO a\r\nMAIL FROM:<a@b.example>\r\n")), "250 250");
 }
 
+TEST_F(SmtpTest, GoesOnInTheClearWhereThereIsNoRoomForAHandshake) {
+  auto driver = greeted();
+  EXPECT_EQ(driver.send("NOOP\r\nSTARTTLS\r\n"), "250 2.0.0 Ok\r\n220 2.0.0 Ready to start TLS\r\n");
+  EXPECT_EQ(driver.goAhead(), std::string("220 2.0.0 Ready to start TLS\r\n").size());
+  EXPECT_EQ(driver.refuseTls(), "454 4.7.0 TLS not available due to temporary reason\r\n");
+  EXPECT_EQ(codes(driver.send("MAIL FROM:<a@b.example>\r\n")), "250");
+  EXPECT_EQ(codes(driver.send("STARTTLS\r\n")), "220");
+  driver.encrypt();
+  EXPECT_EQ(codes(driver.send("MAIL FROM:<a@b.example>\r\n")), "503") << "what was said in the clear is forgotten";
+}
+
 TEST_F(SmtpTest, GivesTheSameRepliesHoweverTheInputIsCut) {
   submission();
   const std::string all = "EHLO client.example\r\nAUTH PLAIN " + plain("jane", "wrong") + "\r\nAUTH LOGIN\r\n" +

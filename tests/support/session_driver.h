@@ -40,6 +40,13 @@ class SessionDriver {
     wantsTls_ = false;
     return follow(session_->encrypted(facts));
   }
+  // There was no room for the handshake after STARTTLS. What bade the client begin was not sent.
+  std::string refuseTls() {
+    wantsTls_ = false;
+    return follow(session_->tlsRefused());
+  }
+  // How much of what was said last bids the client begin a handshake.
+  std::size_t goAhead() const { return goAhead_; }
   // The time of wakeAfter has passed.
   std::string wake() {
     awaitsWake_ = false;
@@ -68,6 +75,7 @@ class SessionDriver {
       }
       closed_ = step.then == listeners::Action::Close;
       wantsTls_ = step.then == listeners::Action::StartTls;
+      goAhead_ = step.goAhead;
       awaitsWake_ = step.wakeAfter.has_value();
       return said;
     }
@@ -76,6 +84,7 @@ class SessionDriver {
   std::shared_ptr<listeners::Session> session_;
   bool closed_ = false, wantsTls_ = false, awaitsWake_ = false;
   int works_ = 0;
+  std::size_t goAhead_ = 0;
 };
 
 }  // namespace postern::support
