@@ -95,15 +95,17 @@ void addTls(std::vector<Key>& to) {
                         "One small ticket for resumption, after the client's Finished")));
   to.push_back(both(key("server.tls.required", Type::Boolean, "true for role submission and IMAP, false for role mx",
                         "No login (role mx: no mail) without TLS")));
-  to.push_back(
-      both(key("server.tls.strict-sni", Type::Boolean, "false", "Refuse handshakes for unknown names", Issue::Tls)));
+  to.push_back(both(key("server.tls.strict-sni", Type::Boolean, "false",
+                        "Refuse handshakes without a server name, or for one that is not served here")));
   to.push_back(both(words("server.tls.client-auth", Type::Word, {"none", "request", "require"}, "none",
-                          "Client certificates", Issue::Tls)));
-  to.push_back(
-      both(key("server.tls.client-ca", Type::Path, "none", "Whose client certificates are accepted", Issue::Tls)));
-  to.push_back(both(count("server.tls.max-handshakes", 0, 10'000'000, "512", "Handshakes at a time", Issue::Tls)));
-  to.push_back(
-      both(key("server.tls.handshake-rate-per-ip", Type::Rate, "none", "New handshakes from one address", Issue::Tls)));
+                          "Whether clients are asked for a certificate, or must have one that `client-ca` verifies")));
+  to.push_back(both(key("server.tls.client-ca", Type::Path, "none",
+                        "PEM file of the CAs that vouch for clients' certificates; needed with `require`")));
+  to.push_back(both(count("server.tls.max-handshakes", 0, 10'000'000, "512",
+                          "Handshakes under way at a time, over all and of each listener; 0 is unlimited")));
+  to.push_back(both(key("server.tls.handshake-rate-per-ip", Type::Rate, "none",
+                        "New handshakes from one address (IPv6: one /64), as `10/1s`; over all listeners, or by "
+                        "itself where a listener has its own")));
 }
 
 void addListener(std::vector<Key>& to) {

@@ -166,6 +166,8 @@ void widenShared(const Reader& reader, Settings& settings) {
     if (reader.find(path / "max-connections")) widen(settings.shared.maxConnections, config.listener.maxConnections);
     if (reader.find(path / "max-connections-per-ip"))
       widen(settings.shared.maxConnectionsPerIp, config.listener.maxConnectionsPerIp);
+    if (reader.find(path / "tls" / "max-handshakes"))
+      widen(settings.shared.maxHandshakes, config.listener.maxHandshakes);
   }
 }
 
@@ -198,6 +200,7 @@ void readListeners(const Reader& reader, Settings& settings) {
     reader.report().warning({"server", "listener"}, place, "there are no listeners",
                             "write [server.listener.\"smtp\"] with bind and protocol");
   }
+  readSharedHandshakes(reader, settings);
   widenShared(reader, settings);
   checkBinds(reader, settings);
 }

@@ -190,7 +190,9 @@ void readListenerTls(const Reader& reader, const Settings& settings, ListenerCon
       reader.duration(reader.inherited(config.listener.id, {"tls", "timeout"}), config.listener.tlsTimeout);
   readRequired(reader, config);
   readPolicy(reader, config);
+  readHandshakes(reader, config);
   if (config.listener.tls == TlsMode::Off) return;
+  checkTlsSettings(reader, config);
   readSni(reader, config);
   config.acme = source.acme;
   config.certificate = source.certificate;

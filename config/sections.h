@@ -18,6 +18,11 @@ void readListeners(const Reader& reader, Settings& settings);
 // The tls.* keys of one listener: mode, policy, source of the certificate. What the listener is (protocol, role) is
 // set.
 void readListenerTls(const Reader& reader, const Settings& settings, ListenerConfig& config);
+// Of these: limits of handshakes, strict-sni, client certificates.
+void readHandshakes(const Reader& reader, ListenerConfig& config);
+void readSharedHandshakes(const Reader& reader, Settings& settings);
+// TLS settings that are weak or likely to lose mail; everything of the listener is read.
+void checkTlsSettings(const Reader& reader, const ListenerConfig& config);
 // Keys that name sections: tls.acme, tls.certificate, sni; of the server and of every listener, used or not.
 void checkReferences(const Reader& reader, const Settings& settings);
 // Parts of acme.<name>: how the records of DNS-01 are set; whom else it names (fallback, staging).

@@ -73,7 +73,11 @@ std::vector<std::string> differences(const Settings& before, const Settings& aft
   };
   note(before.accounts != after.accounts, "accounts");
   note(before.maildir != after.maildir, "storage.maildir");
-  note(!(before.shared == after.shared), "server.max-connections");
+  const auto &was = before.shared, &is = after.shared;
+  note(was.maxConnections != is.maxConnections || was.maxConnectionsPerIp != is.maxConnectionsPerIp,
+       "server.max-connections");
+  note(was.maxHandshakes != is.maxHandshakes, "server.tls.max-handshakes");
+  note(was.handshakeRate != is.handshakeRate, "server.tls.handshake-rate-per-ip");
   note(before.shutdownTimeout != after.shutdownTimeout, "server.shutdown-timeout");
   note(!(before.log == after.log), "global.tracing");
   note(before.eventsHook != after.eventsHook, "events.hook");

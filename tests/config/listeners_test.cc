@@ -36,7 +36,7 @@ TEST(Listeners, HaveTheDefaultsOfTheContract) {
   EXPECT_EQ(settings.threads, 3);
   EXPECT_EQ(settings.shutdownTimeout, 10s);
   EXPECT_EQ(settings.controlSocket, "/run/postern/control.sock");
-  EXPECT_EQ(settings.shared, (listeners::SharedSettings{8192, 0}));
+  EXPECT_EQ(settings.shared, (listeners::SharedSettings{8192, 0, 512, {}}));
   EXPECT_EQ(settings.maildir, "");
   EXPECT_EQ(settings.log, LogSettings());
 }
@@ -131,7 +131,7 @@ TEST(Listeners, ALimitOfItsOwnIsNotCutByTheSharedOne) {
       settingsOf(smtp +
                  "server.max-connections = 10\nserver.max-connections-per-ip = 2\n"
                  "server.listener.smtp.max-connections = 50\nserver.listener.smtp.max-connections-per-ip = 0\n");
-  EXPECT_EQ(settings.shared, (listeners::SharedSettings{50, 0}));
+  EXPECT_EQ(settings.shared, (listeners::SharedSettings{50, 0, 512, {}}));
 }
 
 TEST(Listeners, TrustedNetworksAreReadUnderTheirOlderName) {
