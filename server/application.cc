@@ -85,6 +85,7 @@ void Application::start() {
 
   serving_ = std::make_unique<Serving>(clock_, log_, [this](const std::string& id) { prober_->request(id); });
   serving_->manager().prepare(acmePlan(*settings));
+  statics_ = std::make_unique<StaticCertificates>(clock_, log_, serving_->store());
 
   workers_ = std::make_unique<listeners::WorkerPool>(workerThreads);
   loops_ = std::make_unique<listeners::EventLoops>(settings->threads);
@@ -162,6 +163,7 @@ void Application::takeApart() {
   for (const auto& listener : ending_) listener->abort();
   while (sessionsOpen()) ::poll(nullptr, 0, 5);  // sessions use what is taken apart below
   challengeListeners_.reset();
+  statics_.reset();
   if (serving_) {
     serving_->stop();
     serving_->follow(std::make_shared<const RunningListeners>());
@@ -224,10 +226,11 @@ void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics 
   // The old contexts stop following the store: what is no longer wanted is withdrawn from it, and they serve it until
   // their listeners go over.
   serving_->follow(std::make_shared<const RunningListeners>());
-  publishStatics(std::move(statics), *wanted);
+  statics_->adopt(std::move(statics), *wanted);
   serving_->events().configure(wanted->eventsHook);
   serving_->manager().apply(acmePlan(*wanted));
   limits_.set(wanted->shared.maxConnections, wanted->shared.maxConnectionsPerIp);
+  limits_.setHandshakes(wanted->shared.maxHandshakes, wanted->shared.handshakeRate);
 
   const auto before = running_.load();
   const listeners::Environment environment{*loops_, *workers_, limits_, log_};
@@ -265,34 +268,6 @@ void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics 
   for (const auto& one : *next) {
     if (one.context) prober_->request(one.config.listener.id);
   }
-}
-
-// A new static pair is taken only if it is not worse: an expired one, or one that no longer covers what the pair before
-// covered, waits until somebody mends it.
-void Application::publishStatics(Statics statics, const config::Settings& settings) {
-  const auto current = serving_->store().current();
-  std::vector<tls::CertificateId> gone;
-  for (const auto& [id, pair] : current->all()) {
-    if (id.names.empty() && !statics.count(id)) gone.push_back(id);
-  }
-  const Time now = clock_.now();
-  for (auto& [id, pair] : statics) {
-    const auto old = current->find(id);
-    if (!old) continue;
-    bool worse = old->validAt(now) && !pair->validAt(now);
-    for (const auto& listener : settings.listeners) {
-      if (listener.certificate.empty() || tls::staticCertificate(listener.certificate) != id) continue;
-      const auto& primary = listener.listener.hostnames.front();
-      worse = worse || (old->validAt(now) && old->covers(primary) && !pair->covers(primary));
-    }
-    if (!worse) continue;
-    log_.warn("tls.certificate.kept", {{"certificate", id.source},
-                                       {"serial", old->serial()},
-                                       {"reason", "the new pair is expired or does not cover the hostname any more"}});
-    pair = old;
-  }
-  serving_->store().publish(statics);
-  serving_->store().withdraw(gone);
 }
 
 std::vector<Held> Application::held() const {

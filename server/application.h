@@ -26,6 +26,7 @@
 #include "server/serving.h"
 #include "server/signals.h"
 #include "server/sockets.h"
+#include "server/static_certificates.h"
 #include "server/status.h"
 #include "server/task_queue.h"
 
@@ -63,7 +64,6 @@ class Application {
   ReloadResult reload();
   ReloadResult reloadFrom(Everything everything);
   void apply(std::shared_ptr<const config::Settings> wanted, Statics statics, Bound sockets);
-  void publishStatics(Statics statics, const config::Settings& settings);
   std::vector<Held> held() const;
   void retire(std::shared_ptr<listeners::Listener> listener);
   void retireAll();
@@ -100,6 +100,7 @@ class Application {
   listeners::Limits limits_;
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<Serving> serving_;
+  std::unique_ptr<StaticCertificates> statics_;
   std::unique_ptr<ChallengeListeners> challengeListeners_;
   std::vector<std::shared_ptr<listeners::Listener>> ending_;  // removed; their sessions end by themselves
   bool stopping_ = false;
