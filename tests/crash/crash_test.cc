@@ -35,7 +35,8 @@ class Crash : public Scene {
         ADD_FAILURE() << what << ", it failed instead: " << crash.words << "\n" << said();
         return result;
       }
-      crash.killed ? ++result.killed : ++survived;
+      survived = crash.killed ? 0 : survived + 1;
+      result.killed += crash.killed ? 1 : 0;
       // Made by the CA, and its URL neither on disk nor done with.
       const bool lost = ca->orders() > orders && ca->issued() == issued && !knowsAnOrder();
       result.forcedOrders += lost ? 1 : 0;
@@ -146,7 +147,8 @@ TEST_F(Crash, AnywhereInARolloverLeavesTheSameAccountUsable) {
     const Ending crash = live(rollover);
     const std::string what = "killed at point " + std::to_string(point);
     ASSERT_TRUE(crash.killed || crash.status == 0) << what << ": " << crash.words << said();
-    crash.killed ? ++killed : ++survived;
+    survived = crash.killed ? 0 : survived + 1;
+    killed += crash.killed ? 1 : 0;
     clock.advance(renewalDue);
     const Ending ending = live(life(first.serial));
     expectServedAndKept(ending, what);
