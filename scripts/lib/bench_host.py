@@ -83,6 +83,7 @@ class Server:
     def __init__(self, name, args, log, env=None, core=SERVER_CORE, stop_signal=signal.SIGTERM):
         self.name, self.log, self.stop_signal = name, log, stop_signal
         self.group = _Group(name)
+        self.stopped = False
 
         def prepare():
             if core is not None:
@@ -130,7 +131,10 @@ class Server:
         return total
 
     def stop(self):
-        """Ends every process of the tree, by its id."""
+        """Ends every process of the tree, by its id. A second time it does nothing."""
+        if self.stopped:
+            return
+        self.stopped = True
         if self.running():
             self.popen.send_signal(self.stop_signal)
             try:

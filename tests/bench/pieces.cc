@@ -113,6 +113,12 @@ void swapToFirstHandshake(benchmark::State& state) {
 }
 BENCHMARK(swapToFirstHandshake)->Arg(0)->Arg(10000)->Unit(benchmark::kMicrosecond);
 
+void certificateFromPem(benchmark::State& state) {
+  const auto pem = ca().issuePem({"mail.example.test"});
+  for (auto _ : state) benchmark::DoNotOptimize(tls::CertifiedKey::fromPem(pem.chain, pem.key));
+}
+BENCHMARK(certificateFromPem)->Unit(benchmark::kMicrosecond);
+
 void snapshotTake(benchmark::State& state) {
   const Snapshot<int> snapshot(std::make_shared<const int>(1));
   for (auto _ : state) benchmark::DoNotOptimize(snapshot.load());
