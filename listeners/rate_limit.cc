@@ -48,7 +48,9 @@ bool RateLimit::take(const IpBytes& address, Clock::time_point now) {
     *entry = {key, now};
   }
   const auto per = std::chrono::duration_cast<Clock::duration>(rate_.per);
-  const auto full = std::max(entry->full, now) + per / rate_.count;
+  // Never emptier than empty: what was used up under another rate is not held against anybody for longer.
+  entry->full = std::clamp(entry->full, now, now + per);
+  const auto full = entry->full + per / rate_.count;
   if (full - now > per) return false;
   entry->full = full;
   return true;

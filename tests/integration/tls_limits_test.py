@@ -1,0 +1,118 @@
+"""Limits of handshakes, strict-sni and what `check` says of them, seen from outside."""
+
+import smtplib
+import socket
+import ssl
+import unittest
+import urllib.request
+
+import support
+from support import wait_until
+
+
+class Limits(support.TestCase):
+    def start(self, tls="", smtp="", imap=""):
+        certificate, key, _ = support.make_certificate(self.folder, "pair")
+        return self.server(f"""
+[server]
+hostname = "localhost"
+[server.tls]
+certificate = "pair"
+{tls}
+[server.listener."imaps"]
+bind = "127.0.0.1:0"
+protocol = "imap"
+tls.implicit = true
+{imap}
+[server.listener."imap"]
+bind = "127.0.0.1:0"
+protocol = "imap"
+[server.listener."smtp"]
+bind = "127.0.0.1:0"
+protocol = "smtp"
+{smtp}
+[server.listener."http"]
+bind = "127.0.0.1:0"
+protocol = "http"
+[certificate."pair"]
+cert = "file://{certificate}"
+private-key = "file://{key}"
+""")
+
+    def metric(self, server, name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port('http')}/metrics", timeout=20) as answer:
+            for line in answer.read().decode().splitlines():
+                if line.startswith(name + " "):
+                    return float(line.rsplit(" ", 1)[1])
+        raise AssertionError(f"there is no metric {name}")
+
+    def hold_a_handshake(self, server):
+        """A client that has begun one and does not go on."""
+        client = socket.create_connection(("127.0.0.1", server.port("imaps")), timeout=20)
+        self.addCleanup(client.close)
+        client.sendall(b"\x16\x03\x01\x02\x00")
+
+    def test_beyond_the_number_implicit_tls_is_closed_and_starttls_refused_in_the_clear(self):
+        server = self.start("max-handshakes = 1")
+        self.hold_a_handshake(server)
+
+        def refused():
+            with socket.create_connection(("127.0.0.1", server.port("imaps")), timeout=20) as client:
+                try:
+                    support.client_context().wrap_socket(client, server_hostname="localhost").close()
+                except (ssl.SSLError, ConnectionError):
+                    return True
+                return False
+        wait_until(refused, "a second handshake is refused", 20)
+        with smtplib.SMTP("127.0.0.1", server.port("smtp"), timeout=20) as client:
+            client.ehlo()
+            self.assertEqual(client.docmd("STARTTLS"), (454, b"4.7.0 TLS not available due to temporary reason"))
+            self.assertEqual(client.noop()[0], 250)
+        with socket.create_connection(("127.0.0.1", server.port("imap")), timeout=20) as client:
+            client.recv(1000)
+            client.sendall(b"a STARTTLS\r\n")
+            self.assertTrue(client.recv(1000).startswith(b"a NO [UNAVAILABLE] "))
+        self.assertIn("tls.handshake.refused listener=smtp", server.log())
+        # The server's look at its own certificates may have been refused as well.
+        self.assertGreaterEqual(server.listener("smtp")["connections"]["refused"], 1)
+        self.assertGreaterEqual(self.metric(server, 'postern_handshakes_refused_total{listener="smtp"}'), 1)
+        self.assertGreaterEqual(self.metric(server, 'postern_connections_refused_total{listener="imap"}'), 1)
+
+    def test_the_rate_of_one_address_is_bounded_and_a_reload_sets_it_free(self):
+        # The server looks at its own certificate once, as any client would.
+        server = self.start(imap='tls.handshake-rate-per-ip = "5/1h"')
+
+        def connect():
+            try:
+                with server.tls("imaps", "localhost"):
+                    return True
+            except (ssl.SSLError, ConnectionError):
+                return False
+        wait_until(lambda: not connect(), "the rate is used up", 20)
+        self.assertIn("handshake-rate-per-ip", server.log())
+        self.assertTrue(server.served("smtp", "localhost"))  # is no part of it
+        with open(server.config) as file:
+            config = file.read()
+        with open(server.config, "w") as file:
+            file.write(config.replace('"5/1h"', '""'))
+        server.command("reload")
+        self.assertTrue(connect())
+
+    def test_strict_sni_refuses_unknown_and_missing_names_with_alert_112(self):
+        server = self.start("strict-sni = true", smtp='role = "submission"')
+        server.served("imaps", "localhost")
+        for name in ("other.example.test", None):
+            with self.assertRaises(ssl.SSLError) as refused:
+                server.tls("imaps", name)
+            self.assertIn("UNRECOGNIZED_NAME", str(refused.exception))
+
+    def test_check_warns_of_what_loses_mail_on_an_mx(self):
+        server = self.start('strict-sni = true\npolicy = "modern"\nrequired = true')
+        said = support.postern("check", "--config", server.config).stderr
+        for key in ("strict-sni", "policy", "required"):
+            self.assertRegex(said, rf"postern\.toml:\d+: warning: server\.tls\.{key} = .*listener smtp: loses mail")
+        self.assertEqual(support.postern("check", "--strict", "--config", server.config, check=False).returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main()
