@@ -171,6 +171,12 @@ void Channel::setReading(bool on) {
 }
 
 void Channel::write(std::string_view bytes) {
+  // In the clear straight to the kernel: libevent would wait until the loop says that the socket can be written. What
+  // the kernel does not take, and errors, are libevent's.
+  if (!ssl_ && !bytes.empty() && unsent() == 0) {
+    const auto sent = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent > 0) bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
   if (!bytes.empty()) bufferevent_write(stream_.get(), bytes.data(), bytes.size());
 }
 

@@ -158,8 +158,11 @@ void Connection::beginHandshake() {
     endsAs_ = Ended::Refused;
     return linger();
   }
-  if (!terms_->context) return handshakeFailed("this listener has no certificate to serve", false);
-  auto ssl = terms_->context->newConnection();
+  // The context of now, not that of when the peer came: between the two may lie a reload, and before STARTTLS hours.
+  const auto now = household_->terms.load();
+  const auto& context = now && now->context ? now->context : terms_->context;
+  if (!context) return handshakeFailed("this listener has no certificate to serve", false);
+  auto ssl = context->newConnection();
   phase_ = Phase::Handshake;
   if (!ssl || !channel_->openTls(std::move(ssl))) return handshakeFailed("out of memory", false);
 }

@@ -85,7 +85,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void apply(Step step);
   void applyRefused(Step step);
   void act(Action action);
-  void upgrade();
+  bool forgetPlain();
+  void upgradeWhenSent();
   void submitWork();
   void workDone(bool failed);
   void pump();

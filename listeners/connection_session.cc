@@ -65,7 +65,10 @@ void Connection::apply(Step step) {
     return applyRefused(std::move(step));
   wakeAt_.reset();
   if (step.wakeAfter) wakeAt_ = Clock::now() + *step.wakeAfter;
+  const bool upgrading = step.then == Action::StartTls && !step.work;
+  if (upgrading && !forgetPlain()) return;
   channel_->write(step.reply);
+  if (upgrading) return upgradeWhenSent();
   if (!step.work) return act(step.then);
   pendingWork_ = std::move(step.work);
   afterWork_ = step.then;
@@ -83,25 +86,34 @@ void Connection::act(Action action) {
   switch (action) {
     case Action::Continue: return;
     case Action::Close: return finish(Ended::Finished);
-    case Action::StartTls:
-      if (channel_->ssl()) {
-        log().error("session.failed", {{"listener", terms_->settings.id}, {"error", "STARTTLS inside TLS"}});
-        return end(Ended::Failed);
-      }
-      if (!handshaking_ && !enterHandshake()) return end(Ended::Refused);  // asked for by a worker
-      // What came in the clear, be it here or still in the kernel, was never protected and is not looked at
-      // (CVE-2011-0411). The reply has not left yet, so nothing of the handshake can be among it.
-      phase_ = Phase::UpgradeReply;
-      channel_->setReading(false);
-      channel_->consume(channel_->inputSize());
-      if (!channel_->discardFromKernel()) return end(Ended::PeerLeft);
-      setDeadline(terms_->settings.tlsTimeout);
-      if (channel_->unsent() == 0) upgrade();
+    case Action::StartTls:  // asked for by a worker
+      if (forgetPlain()) upgradeWhenSent();
       return;
   }
 }
 
-void Connection::upgrade() {
+// What came in the clear, be it here or still in the kernel, was never protected and is not looked at (CVE-2011-0411).
+// That is before the reply leaves, so nothing of the handshake can be among it. False: the connection is over.
+bool Connection::forgetPlain() {
+  const auto over = [this](Ended why) {
+    end(why);
+    return false;
+  };
+  if (channel_->ssl()) {
+    log().error("session.failed", {{"listener", terms_->settings.id}, {"error", "STARTTLS inside TLS"}});
+    return over(Ended::Failed);
+  }
+  if (!handshaking_ && !enterHandshake()) return over(Ended::Refused);
+  phase_ = Phase::UpgradeReply;
+  channel_->setReading(false);
+  channel_->consume(channel_->inputSize());
+  if (!channel_->discardFromKernel()) return over(Ended::PeerLeft);
+  setDeadline(terms_->settings.tlsTimeout);
+  return true;
+}
+
+void Connection::upgradeWhenSent() {
+  if (channel_->unsent() != 0) return;  // sent() comes again
   channel_->leavePlain();
   awaitHandshake();
 }
@@ -175,9 +187,7 @@ void Connection::sent() noexcept {
       active();
       submitWork();
       return settle();
-    case Phase::UpgradeReply:
-      if (channel_->unsent() == 0) upgrade();
-      return;
+    case Phase::UpgradeReply: return upgradeWhenSent();
     case Phase::Farewell:
       if (channel_->unsent() == 0) linger();
       return;

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 
+#include "base/snapshot.h"
 #include "listeners/limits.h"
 #include "listeners/listener.h"
 #include "listeners/log_budget.h"
@@ -36,7 +37,8 @@ struct Household {
   virtual void retire(Connection& connection) = 0;
 
   const Environment environment;
-  Limits limits;  // of this listener
+  Snapshot<Terms> terms;  // of now
+  Limits limits;          // of this listener
   LogBudget lines;
   std::atomic<std::uint64_t> accepted{0}, refused{0};
   std::atomic<std::uint64_t> handshakesCompleted{0}, handshakesResumed{0}, handshakesFailed{0}, handshakesRefused{0};

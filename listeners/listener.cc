@@ -6,7 +6,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include "base/snapshot.h"
 #include "listeners/acceptor.h"
 #include "listeners/connection.h"
 #include "listeners/household.h"
@@ -21,7 +20,6 @@ struct Listener::State final : Household, std::enable_shared_from_this<State> {
 
   explicit State(Environment shared) : Household(shared), registries(static_cast<std::size_t>(shared.loops.count())) {}
 
-  Snapshot<Terms> terms;
   ListenerSettings settings;
   std::vector<ListeningSocketRef> sockets;
   std::unique_ptr<Acceptor> acceptor;
@@ -110,6 +108,8 @@ void Listener::configure(ListenerSettings settings, std::shared_ptr<tls::ServerC
 
 void Listener::listenOn(std::vector<ListeningSocketRef> sockets) {
   State& state = *state_;
+  // A reload asks each listener to, and most sockets stay: none of them waits for a busy loop then.
+  if (!sockets.empty() && sockets == state.sockets) return;
   state.environment.loops.first().run([&] {
     if (!state.acceptor) {
       if (sockets.empty()) return;
