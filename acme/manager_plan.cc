@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <atomic>
+#include <exception>
 #include <iterator>
+#include <thread>
 #include <utility>
 
 #include "acme/manager_impl.h"
@@ -121,20 +124,48 @@ Manager::Impl::Providers Manager::Impl::providersFor(const std::vector<Section>&
   return providers;
 }
 
-// Those that are not managed yet, read from the disk: without the lock, for there may be thousands.
+// Those that are not managed yet, read from the disk: without the lock, for there may be thousands, and on all cores,
+// because a certificate takes a millisecond to read and check.
 Manager::Impl::Managed Manager::Impl::newlyManaged(const Wants& wants, const Providers& providers) {
+  struct Reading {
+    const Wants::value_type* want;
+    std::shared_ptr<ManagedCertificate> managed;
+    std::exception_ptr thrown;
+  };
+  std::vector<Reading> all;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& want : wants) {
+      if (managed_.count(want.first) == 0) all.push_back({&want, nullptr, nullptr});
+    }
+  }
+  std::atomic<std::size_t> turn{0};
+  const auto read = [&]() noexcept {
+    for (std::size_t i = turn++; i < all.size(); i = turn++) {
+      const auto& [key, want] = *all[i].want;
+      try {
+        std::vector<ManagedCertificate::Route> routes;
+        for (std::size_t route = 0; route < key.routes.size(); ++route) {
+          routes.push_back({want.routeNames[route], providers.at(key.routes[route]), nullptr, nullptr});
+        }
+        all[i].managed = std::make_shared<ManagedCertificate>(std::move(routes), want.names, keyTypeNamed(key.keyType),
+                                                              parts_.clock, parts_.log);
+      } catch (...) {
+        all[i].thrown = std::current_exception();
+      }
+    }
+  };
+  {
+    constexpr std::size_t worthAThread = 16;
+    const std::size_t threads = std::min<std::size_t>(std::thread::hardware_concurrency(), all.size() / worthAThread);
+    std::vector<std::jthread> others;
+    for (std::size_t i = 1; i < threads; ++i) others.emplace_back(read);
+    read();
+  }
   Managed made;
-  for (const auto& [key, want] : wants) {
-    {
-      std::lock_guard lock(mutex_);
-      if (managed_.count(key) != 0) continue;
-    }
-    std::vector<ManagedCertificate::Route> routes;
-    for (std::size_t i = 0; i < key.routes.size(); ++i) {
-      routes.push_back({want.routeNames[i], providers.at(key.routes[i]), nullptr, nullptr});
-    }
-    made.emplace(key, std::make_shared<ManagedCertificate>(std::move(routes), want.names, keyTypeNamed(key.keyType),
-                                                           parts_.clock, parts_.log));
+  for (auto& one : all) {
+    if (one.thrown) std::rethrow_exception(one.thrown);
+    made.emplace(one.want->first, std::move(one.managed));
   }
   return made;
 }

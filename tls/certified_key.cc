@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "tls/issuers.h"
 #include "tls/names.h"
 
 namespace postern::tls {
@@ -40,7 +41,9 @@ std::vector<CertPtr> readChain(std::string_view pem) {
     const std::unique_ptr<unsigned char, FreeBlock> ownData(data);
     if (std::string_view(name) != PEM_STRING_X509 && std::string_view(name) != PEM_STRING_X509_OLD) continue;
     const unsigned char* at = data;
-    CertPtr certificate(d2i_X509(nullptr, &at, size));
+    CertPtr certificate = chain.empty()
+                              ? CertPtr(d2i_X509(nullptr, &at, size))
+                              : issuerFromDer({reinterpret_cast<const char*>(data), static_cast<std::size_t>(size)});
     if (!certificate) fail("certificate " + std::to_string(chain.size() + 1) + " of the chain cannot be read");
     chain.push_back(std::move(certificate));
   }

@@ -89,6 +89,13 @@ TEST_F(CertifiedKeyTest, TakesEveryKeyTypeThatItCanMake) {
   }
 }
 
+TEST_F(CertifiedKeyTest, KeepsAnIntermediateInMemoryOnceForAllItsCertificates) {
+  const auto one = ca_.issue({"one.example.org"});
+  const auto other = ca_.issue({"other.example.org"});
+  EXPECT_EQ(one->chain().at(1).get(), other->chain().at(1).get());
+  EXPECT_NE(one->chain().at(1).get(), testing::TestCa().issue({"one.example.org"})->chain().at(1).get());
+}
+
 TEST_F(CertifiedKeyTest, TakesAnEd25519Key) {
   KeyPtr key(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
   EXPECT_EQ(makeSelfSigned(key.get(), {"mail.example.org"}, machineTime())->keyTypeName(), "ed25519");
