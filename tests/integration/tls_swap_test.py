@@ -112,6 +112,19 @@ maildir = "{os.path.join(self.folder, 'mail')}"
             except (OSError, AssertionError) as error:
                 self.failures.append(repr(error))
 
+    def test_tickets_end_with_the_process_that_alone_knows_their_keys(self):
+        context = self.context()
+        for restart in (False, True):
+            with self.session("imaps", context) as client:
+                ticket = client.session
+                self.leave(client)
+            if restart:
+                self.server_.stop()
+                self.server_.start()
+                self.ports["imaps"] = self.server_.port("imaps")
+            with self.session("imaps", context, ticket) as client:
+                self.assertEqual(client.session_reused, not restart)
+
     def test_nobody_notices_swaps_and_reloads(self):
         context = self.context()
         idle = []

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/err.h>
 
 #include <filesystem>
 #include <fstream>
@@ -93,6 +94,19 @@ TEST_F(PolicyTest, LeavesOutWhatThisOpenSslDoesNotKnowWithOneLine) {
   EXPECT_THAT(text, Not(HasSubstr("P-256")));
 }
 
+TEST_F(PolicyTest, PutsTheHybridGroupFirstWhereThisOpenSslHasIt) {
+  for (const Policy& policy : {intermediatePolicy(), modernPolicy()}) {
+    EXPECT_EQ(policy.groups, (std::vector<std::string>{"X25519MLKEM768", "X25519", "P-256", "P-384"}));
+    const SslCtxPtr scratch(SSL_CTX_new(TLS_client_method()));
+    char hybrid[] = "X25519MLKEM768";
+    const bool has = SSL_CTX_set1_groups_list(scratch.get(), hybrid) == 1;
+    ERR_clear_error();
+    const auto effective = effectivePolicy(policy, "smtp", log_);
+    EXPECT_EQ(effective.groups, has ? "X25519MLKEM768:X25519:P-256:P-384" : "X25519:P-256:P-384");
+    EXPECT_EQ(logged().find("X25519MLKEM768") == std::string::npos, has);
+  }
+}
+
 TEST_F(PolicyTest, RefusesAPolicyOfWhichNothingIsLeft) {
   Policy policy = intermediatePolicy();
   policy.ciphers = {"TLS_MADE_UP"};
@@ -129,7 +143,15 @@ TEST_F(PolicyTest, DigestCoversEverythingThatAListenerSpeaks) {
   changed = policy;
   std::swap(changed.groups.front(), changed.groups.back());
   digests.insert(policyDigest("imaps", changed, {"imap"}));
-  EXPECT_EQ(digests.size(), 7u);
+  changed = policy;
+  for (const auto how : {ClientAuth::Request, ClientAuth::Require}) {
+    for (const char* ca : {"one", "other"}) {
+      changed.clientAuth = how;
+      changed.clientCa = ca;
+      digests.insert(policyDigest("imaps", changed, {"imap"}));
+    }
+  }
+  EXPECT_EQ(digests.size(), 11u);
   EXPECT_EQ(policyDigest("imaps", policy, {"imap"}), policyDigest("imaps", intermediatePolicy(), {"imap"}));
 }
 

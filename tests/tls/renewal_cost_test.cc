@@ -1,5 +1,6 @@
 // What a renewal costs where there are many names: what has changed is made anew, and all else is shared.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <random>
 #include <string>
@@ -71,6 +72,20 @@ TEST_F(RenewalCostTest, WhatDoesNotChangeIsNotEvenCopied) {
     EXPECT_EQ(before.find(name) == after.find(name), i != 7) << name;
   }
   EXPECT_EQ(after.find("host7.example.org")->front().certificate, one);
+}
+
+TEST_F(RenewalCostTest, UnknownNamesCostNothingHoweverManyAreAskedFor) {
+  store_.publish(own_, ca_.issue({"imap.example.org"}));
+  const auto server = context();
+  const auto ask = [&](int from, int end) {
+    for (int i = from; i < end; ++i)
+      ASSERT_TRUE(shakeHands(*server, to("unknown-" + std::to_string(i) + ".example.org")).completed);
+  };
+  ask(0, 200);  // whatever is made once
+  const std::size_t before = mallinfo2().uordblks;
+  ask(200, 1000);
+  const std::size_t after = mallinfo2().uordblks;
+  EXPECT_LT(after, before + 20'000) << "less than 25 bytes for each name";
 }
 
 TEST_F(RenewalCostTest, OfAFurtherNameLeavesTheContextOfTheOwnCertificateAsItIs) {
