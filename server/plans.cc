@@ -43,6 +43,16 @@ config::Place placeOf(const config::Loaded& loaded, const std::string& key) {
   return found == loaded.places.end() ? config::Place{} : found->second;
 }
 
+// Whether a client could ever use a key of this kind; the ciphers of TLS 1.3 go with any.
+bool hasCipherFor(const tls::CertifiedKey& pair, const tls::Policy& policy) {
+  const auto any = [](const std::vector<std::string>& names, const std::string& part) {
+    return std::any_of(names.begin(), names.end(),
+                       [&part](const std::string& name) { return name.find(part) != std::string::npos; });
+  };
+  if (any(policy.protocols, "TLSv1.3") && any(policy.ciphers, "TLS13_")) return true;
+  return any(policy.ciphers, pair.keyTypeName().starts_with("rsa") ? "_RSA_" : "_ECDSA_");
+}
+
 void warnAbout(const tls::CertifiedKey& pair, const std::string& name, const config::Loaded& loaded, Time now,
                config::Diagnostics& diagnostics) {
   const std::string key = "certificate." + name;
@@ -56,6 +66,13 @@ void warnAbout(const tls::CertifiedKey& pair, const std::string& name, const con
   for (const auto& listener : loaded.settings->listeners) {
     if (listener.certificate != name || listener.listener.tls == listeners::TlsMode::Off) continue;
     const std::string& primary = listener.listener.hostnames.front();
+    if (!hasCipherFor(pair, listener.policy)) {
+      diagnostics.all.push_back({config::Severity::Warning, placeOf(loaded, "certificate/" + name), key, "",
+                                 "no cipher suite of listener " + listener.listener.id + " goes with its " +
+                                     pair.keyTypeName() + " key: every handshake would fail",
+                                 "allow TLSv1.3, or add ciphers for it, such as "
+                                 "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"});
+    }
     if (pair.covers(primary)) continue;
     diagnostics.all.push_back({config::Severity::Warning, placeOf(loaded, "certificate/" + name), key, "",
                                "the certificate does not cover " + primary + ", the hostname of listener " +

@@ -86,7 +86,12 @@ void Serving::refresh() {
   for (const auto& one : *running) {
     if (!one.context) continue;
     try {
+      const auto before = one.context->served().all();
       if (!one.context->refresh()) continue;
+      if (one.context->served().all() == before) {  // a further name's: the listener's own stayed
+        log_.debug("tls.names.swapped", {{"listener", one.config.listener.id}});
+        continue;
+      }
       saySwapped(one);
     } catch (const tls::Error& error) {
       log_.error("tls.certificate.swap_failed", {{"listener", one.config.listener.id}, {"error", error.what()}});

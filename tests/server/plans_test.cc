@@ -100,8 +100,8 @@ TEST(Plans, OpenNoChallengePortForAProviderFromWhichNothingIsWanted) {
 
 class StaticPairs : public ::testing::Test {
  protected:
-  config::Loaded with(const std::string& chain, const Secret& key) {
-    return loaded("server.hostname = \"mail.example.org\"\nserver.tls.certificate = \"pair\"\n" +
+  config::Loaded with(const std::string& chain, const Secret& key, const std::string& more = "") {
+    return loaded(more + "server.hostname = \"mail.example.org\"\nserver.tls.certificate = \"pair\"\n" +
                   listener("a", "bind = \"127.0.0.1:0\"\ntls.implicit = true") + "[certificate.pair]\ncert = '''\n" +
                   chain + "'''\nprivate-key = '''\n" + std::string(key.reveal()) + "'''\n");
   }
@@ -137,6 +137,18 @@ TEST_F(StaticPairs, ThatAreExpiredOrForAnotherNameAreAWarningAndServed) {
   const auto other = ca_.issuePem({"other.example.org"});
   EXPECT_NE(problems(with(other.chain, other.key)).find("does not cover mail.example.org"), std::string::npos);
   EXPECT_EQ(certificates_.size(), 1U);
+}
+
+TEST_F(StaticPairs, ThatNoCipherGoesWithAreAWarning) {
+  const std::string ecdsaAlone =
+      "server.tls.protocols = \"TLSv1.2\"\nserver.tls.ciphers = \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\"\n";
+  const auto ecdsa = ca_.issuePem({"mail.example.org"});
+  EXPECT_EQ(problems(with(ecdsa.chain, ecdsa.key, ecdsaAlone)), "");
+  postern::testing::IssueOptions options;
+  options.keyType = tls::KeyType::Rsa2048;
+  const auto rsa = ca_.issuePem({"mail.example.org"}, options);
+  EXPECT_NE(problems(with(rsa.chain, rsa.key, ecdsaAlone)).find("no cipher suite of listener a"), std::string::npos);
+  EXPECT_EQ(problems(with(rsa.chain, rsa.key)), "");
 }
 
 TEST(Plans, FindAPolicyThatThisOpenSslCannotServeAtLoad) {
