@@ -28,7 +28,7 @@ CertificateCare::Held ManagedCertificate::heldBy(const tls::CertifiedKey& certif
 
 ManagedCertificate::ManagedCertificate(std::vector<Route> ways, std::vector<std::string> wantedNames, tls::KeyType type,
                                        Clock& clock, Log& log)
-    : routes(std::move(ways)), names(std::move(wantedNames)), keyType(type), pace(clock) {
+    : routes(std::move(ways)), names(std::move(wantedNames)), keyType(type), pace(clock), stagingPace(clock) {
   const Time now = clock.now();
   std::vector<CertificateCare::Route> known;
   std::optional<CertificateCare::Held> held;

@@ -67,11 +67,12 @@ struct ManagedCertificate {
   std::vector<CareSection> sections;
   tls::CertifiedKeyRef certificate;
   std::unique_ptr<CertificateCare> care;
-  Pace pace;
+  Pace pace, stagingPace;  // each CA's own
   std::optional<Work> work;
   bool expirySaid = false, lateSaid = false;  // in log and events
   std::optional<Time> delaySaid;
-  std::string failureSaid;  // type of the last failure that was told as an event
+  bool unwritableSaid = false;  // by the thread of the order
+  std::string failureSaid;      // type of the last failure that was told as an event
 };
 
 // By its name in the configuration, as tls::nameOf; EcdsaP256 for what is none.

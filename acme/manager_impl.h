@@ -117,7 +117,7 @@ class Manager::Impl {
   void succeed(ManagedCertificate& managed, tls::CertifiedKeyRef certificate, std::size_t route);
   void fail(ManagedCertificate& managed, std::size_t route, const Error& error);
   void endStopped(ManagedCertificate& managed, std::size_t route);
-  void save(CertificateFolder& folder, const AttemptHistory& history);
+  void save(ManagedCertificate& managed, CertificateFolder& folder, const AttemptHistory& history);
   void saveHistories(ManagedCertificate& managed);
   void tell(Event::Kind kind, const std::vector<CertificateStatus>& certificates);
   std::vector<CertificateStatus> statusesOf(const ManagedCertificate& managed, Time now) const;  // under the lock

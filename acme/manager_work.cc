@@ -35,7 +35,9 @@ void Manager::Impl::order(ManagedCertificate& managed, CertificateCare::Attempt 
       name = managed.routes[attempt.route].name;
       if (attempt.provedFirst) staging = managed.routes[attempt.route].staging;
       predecessor = managed.certificate;
-      managed.pace.bound(managed.care->failures() > 0, static_cast<int>(names.size()));
+      for (Pace* pace : {&managed.pace, &managed.stagingPace}) {
+        pace->bound(managed.care->failures() > 0, static_cast<int>(names.size()));
+      }
     }
     tls::CertifiedKeyRef certificate;
     std::optional<Error> failure;
@@ -54,8 +56,16 @@ void Manager::Impl::order(ManagedCertificate& managed, CertificateCare::Attempt 
       if (staging) {
         const auto aside =
             staging->storage().certificate(staging->directory(), names, std::string(tls::nameOf(managed.keyType)));
-        OrderTask proof{*aside,           names, managed.keyType,     nullptr,     true, "",
-                        OrderKind::First, true,  history.validations, managed.pace};
+        OrderTask proof{*aside,
+                        names,
+                        managed.keyType,
+                        nullptr,
+                        true,
+                        "",
+                        OrderKind::First,
+                        true,
+                        history.validations,
+                        managed.stagingPace};
         staging->prove(proof, stop);
         parts_.log.info("acme.order.proved", {{"names", joined(names)}, {"directory", staging->directory()}});
       }
@@ -166,7 +176,7 @@ void Manager::Impl::fail(ManagedCertificate& managed, std::size_t route, const E
     news = std::exchange(managed.failureSaid, problem.type) != problem.type;
     if (news) statuses = statusesOf(managed, now);
   }
-  save(managed.folderOf(route), history);
+  save(managed, managed.folderOf(route), history);
   provider.failed(problem, now);
   std::optional<ChallengeType> challenge;
   try {
@@ -268,14 +278,17 @@ void Manager::Impl::saveHistories(ManagedCertificate& managed) {
   }
   for (std::size_t i = 0; i < histories.size(); ++i) {
     // A route that was never tried has nothing to remember.
-    if (histories[i] != AttemptHistory{}) save(managed.folderOf(i), histories[i]);
+    if (histories[i] != AttemptHistory{}) save(managed, managed.folderOf(i), histories[i]);
   }
 }
 
-void Manager::Impl::save(CertificateFolder& folder, const AttemptHistory& history) {
+// On the thread of the order. A disk that stays full is said once.
+void Manager::Impl::save(ManagedCertificate& managed, CertificateFolder& folder, const AttemptHistory& history) {
   try {
     folder.saveHistory(history);
+    managed.unwritableSaid = false;
   } catch (const Error& error) {
+    if (std::exchange(managed.unwritableSaid, true)) return;
     parts_.log.warn("acme.cache.unwritable", {{"path", folder.path().string()}, {"error", error.problem.detail}});
   }
 }
