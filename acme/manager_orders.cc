@@ -9,7 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration longestSleep = 60s;     // suspend and clock changes are noticed after it
 constexpr Duration orderDeadline = 15min;  // of one attempt beside DNS propagation, whatever the CA does
 constexpr Duration questionDeadline = 2min;
 
@@ -60,7 +59,7 @@ void Manager::Impl::decide(std::stop_token stop) {
     std::vector<std::pair<Event::Kind, std::vector<CertificateStatus>>> events;
     std::unique_lock lock(mutex_);
     const Time now = parts_.clock.now();
-    Time said = now + longestSleep;
+    Time said = now + parts_.longestSleep;
     for (const auto& [key, managed] : managed_) {
       if (!managed->wanted()) continue;
       if (const auto event = look(*managed, now)) events.emplace_back(*event, statusesOf(*managed, now));
@@ -77,7 +76,7 @@ void Manager::Impl::decide(std::stop_token stop) {
       for (const auto& [kind, certificates] : events) tell(kind, certificates);
       lock.lock();
     }
-    const auto sleep = std::clamp<Duration>(next - parts_.clock.now(), 10ms, longestSleep);
+    const auto sleep = std::clamp<Duration>(next - parts_.clock.now(), 10ms, parts_.longestSleep);
     wake_.wait_for(lock, stop, sleep, [&] { return std::exchange(woken_, false); });
   }
 }
@@ -110,7 +109,7 @@ Time Manager::Impl::beginWhatIsDue(Time now) {
     Work::Kind kind;
     CertificateCare::Attempt attempt;
   };
-  Time next = now + longestSleep;
+  Time next = now + parts_.longestSleep;
   std::map<const ProviderCare*, int> working;
   std::set<const CertificateFolder*> busy;  // of what a reload replaced while it was at work
   std::vector<Due> due;
@@ -271,7 +270,7 @@ void Manager::Impl::prepareFallbacks(Time now, Time& next) {
           std::jthread([this, &one = *preparation](std::stop_token stop) { prepareAccount(one, std::move(stop)); });
     } catch (const std::system_error&) {
       preparation->work.reset();
-      preparation->next = now + longestSleep;
+      preparation->next = now + parts_.longestSleep;
     }
   }
 }
@@ -300,7 +299,7 @@ void Manager::Impl::prepareAccount(Preparation& preparation, std::stop_token sto
   if (failure) {
     preparation.next = nextAttempt(failure->problem, ++preparation.failures, failure->retryAfter, now, chance());
   } else if (stopped) {
-    preparation.next = now + longestSleep;
+    preparation.next = now + parts_.longestSleep;
   } else {
     preparation.done = true;
   }
