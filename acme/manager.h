@@ -127,7 +127,8 @@ class Manager {
     HttpChallenges& httpChallenges;
     TransportFactory transports;
     std::function<void(const Event&)> events;  // on a thread of the manager's; returns at once; may be empty
-    // Of the deciding thread: after it the wall clock is looked at again, so that suspend and clock changes are noticed.
+    // Of the deciding thread: after it the wall clock is looked at again, so that suspend and clock changes are
+    // noticed.
     Duration longestSleep = std::chrono::seconds(60);
   };
   explicit Manager(Parts parts);
