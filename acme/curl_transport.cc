@@ -101,8 +101,8 @@ void set(CURL* easy, CURLoption option, Value value) {
 
 class CurlTransport : public Transport {
  public:
-  CurlTransport(std::string userAgent, std::string caFile)
-      : userAgent_(std::move(userAgent)), caFile_(std::move(caFile)) {}
+  CurlTransport(std::string userAgent, std::string caFile, std::string systemStore)
+      : userAgent_(std::move(userAgent)), caFile_(std::move(caFile)), systemStore_(std::move(systemStore)) {}
 
   HttpResponse send(const HttpRequest& request, std::stop_token stop) override {
     if (stop.stop_requested()) throw Stopped();
@@ -168,7 +168,7 @@ class CurlTransport : public Transport {
 #endif
     if (!caFile_.empty()) {
       set(easy, CURLOPT_CAINFO, caFile_.c_str());
-      set(easy, CURLOPT_CAPATH, systemCertificates());
+      set(easy, CURLOPT_CAPATH, systemStore_.c_str());
 #if LIBCURL_VERSION_NUM >= 0x075700
       set(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);  // a private CA's file may be replaced while we run
 #endif
@@ -244,18 +244,20 @@ class CurlTransport : public Transport {
     return Error(makeProblem("postern:connection", "cannot reach " + host + ": " + words));
   }
 
-  const std::string userAgent_, caFile_;
+  const std::string userAgent_, caFile_, systemStore_;
   std::mutex mutex_;
   std::vector<Line> idle_;
 };
 
 }  // namespace
 
-TransportFactory curlTransports(std::string userAgent) {
+TransportFactory curlTransports(std::string userAgent, std::string systemStore) {
   static std::once_flag once;
   std::call_once(once, [] { curl_global_init(CURL_GLOBAL_DEFAULT); });
-  return [userAgent = std::move(userAgent)](const Provider& provider) -> std::unique_ptr<Transport> {
-    return std::make_unique<CurlTransport>(userAgent, provider.caFile);
+  if (systemStore.empty()) systemStore = systemCertificates();
+  return [userAgent = std::move(userAgent),
+          systemStore = std::move(systemStore)](const Provider& provider) -> std::unique_ptr<Transport> {
+    return std::make_unique<CurlTransport>(userAgent, provider.caFile, systemStore);
   };
 }
 

@@ -38,7 +38,8 @@ struct Transport {
 using TransportFactory = std::function<std::unique_ptr<Transport>(const Provider& provider)>;
 
 // libcurl: connections reused, https only, the system's trust plus the provider's ca-file, User-Agent
-// "postern/<version> (+url)". `userAgent` is that whole string.
-TransportFactory curlTransports(std::string userAgent);
+// "postern/<version> (+url)". `userAgent` is that whole string. `systemStore`: the folder of the system's certificates
+// under their hash names; "" is the one that libcurl was built for.
+TransportFactory curlTransports(std::string userAgent, std::string systemStore = "");
 
 }  // namespace postern::acme
