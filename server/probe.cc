@@ -145,8 +145,13 @@ ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeo
                  const_cast<char*>(target.serverName.c_str())) != 1) {  // the macro for it has a C cast
       return {false, tls::drainErrors()};
     }
-    if (SSL_connect(ssl.get()) != 1) return {false, "the handshake failed: " + tls::drainErrors()};
+    const bool stands = SSL_connect(ssl.get()) == 1;
     tls::CertPtr peer(SSL_get1_peer_certificate(ssl.get()));
+    // A listener that requires a certificate of its clients refuses us, in TLS 1.2 within the handshake; by then it has
+    // shown its own, and that it has the key.
+    const int reason = stands ? 0 : ERR_GET_REASON(ERR_peek_last_error());
+    const bool unwelcome = peer && reason == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE;
+    if (!stands && !unwelcome) return {false, "the handshake failed: " + tls::drainErrors()};
     SSL_shutdown(ssl.get());
     if (!peer) return {false, "no certificate came"};
     if (X509_cmp(peer.get(), target.expected->leaf()) == 0) return {true, ""};
