@@ -190,7 +190,8 @@ class FakeCa : public acme::Transport {
   int issued() const { return get(issued_); }  // certificates
   int orders() const { return get(ordersMade_); }
   int accounts() const { return get(accountsMade_); }
-  int repeatedAnswers() const { return get(repeatedAnswers_); }         // to challenges that had been answered before
+  int repeatedAnswers() const { return get(repeatedAnswers_); }  // to challenges that had been answered before
+  int deactivatedAuthorizations() const { return get(deactivatedAuthorizations_); }
   std::vector<std::string> contacts() const;                            // of the account made or changed last
   std::vector<std::vector<std::string>> orderedNames() const;           // of each order, in time's order
   std::vector<SeenRequest> requests() const { return get(requests_); }  // each that reached the CA, in time's order
@@ -361,7 +362,7 @@ class FakeCa : public acme::Transport {
   std::vector<std::string> replaced_, orderedProfiles_;
   std::string lastAccount_;
   int lastId_ = 0, lastNonce_ = 0, issued_ = 0, ordersMade_ = 0, accountsMade_ = 0, repeatedAnswers_ = 0,
-      nonceRejections_ = 0;
+      deactivatedAuthorizations_ = 0, nonceRejections_ = 0;
 };
 
 }  // namespace postern::test

@@ -127,6 +127,11 @@ acme::HttpResponse FakeCa::order(const Signed& request) {
 acme::HttpResponse FakeCa::authorization(const Signed& request) {
   std::string id = idOf(request.url);
   Authorization& found = owned(authorizations_, id, request);
+  if (!request.isGet && request.payload["status"].string() == "deactivated") {  // RFC 8555 section 7.5.2
+    ++deactivatedAuthorizations_;
+    found.status = "deactivated";
+    return json(200, authorizationJson(id, found));
+  }
   if (!request.isGet) throw Refusal{400, "malformed", "an authorization is read with an empty payload"};
   if (found.status == "pending" && found.challengeStatus == "processing" && --found.pollsLeft < 0) validate(found);
   acme::HttpResponse response = json(200, authorizationJson(id, found));
