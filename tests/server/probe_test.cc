@@ -21,10 +21,11 @@ using tls::KeyType;
 // A listener with implicit TLS that greets one client after another until it goes.
 class TlsListener {
  public:
-  explicit TlsListener(const std::vector<CertifiedKeyRef>& served) {
+  explicit TlsListener(const std::vector<CertifiedKeyRef>& served,
+                       const tls::Policy& policy = tls::intermediatePolicy()) {
     tls::ServingPlan plan;
     plan.listener = "imaps";
-    plan.policy = tls::intermediatePolicy();
+    plan.policy = policy;
     plan.hostnames = {"mail.example.org"};
     plan.meanwhile = {served.front(), "acme:le", {served.begin() + 1, served.end()}};
     context_ = std::make_unique<tls::ServerContext>(plan, store_, tickets_, challenges_, log_);
@@ -124,6 +125,19 @@ TEST_F(ProbeTest, NamesAnotherCertificateOfAnotherType) {
   const ProbeResult result = probeOnce(targets[0]);
   EXPECT_FALSE(result.served);
   EXPECT_NE(result.words.find("serves serial"), std::string::npos) << result.words;
+}
+
+TEST_F(ProbeTest, SeesWhatIsServedThoughItHasNoCertificateOfItsOwnToShow) {
+  for (const char* version : {"TLSv1.2", "TLSv1.3"}) {
+    tls::Policy policy = tls::intermediatePolicy();
+    policy.protocols = {version};
+    policy.clientAuth = tls::ClientAuth::Require;
+    policy.clientCa = ca_.rootPem();
+    const TlsListener listener({ecdsa_}, policy);
+    const ProbeResult result = probeOnce(probeTargets(settings(), listener.address(), {ecdsa_}).front());
+    EXPECT_TRUE(result.served) << version << ": " << result.words;
+    EXPECT_FALSE(probeOnce(probeTargets(settings(), listener.address(), {rsa_}).front()).served) << version;
+  }
 }
 
 TEST_F(ProbeTest, ReachesAnAnyAddressOverLoopback) {
