@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -10,8 +12,10 @@
 #include "acme/error.h"
 #include "acme/provider.h"
 #include "acme/transport.h"
+#include "tests/support/fake_ca_crypto.h"
 #include "tests/support/https_server.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_certificates.h"
 #include "tests/support/test_issuer.h"
 #include "tls/certified_key.h"
 
@@ -68,10 +72,10 @@ class CurlTransportTest : public ::testing::Test {
     std::string leaf = test::pemOf(issuer.issue(key.get(), {{name}, now - 1h, now + 1h, true}).get());
     return std::make_unique<test::HttpsServer>(leaf + issuer.intermediatePem(), key.get(), std::move(handler));
   }
-  std::unique_ptr<Transport> transport(const std::string& caFile) const {
+  static std::unique_ptr<Transport> transport(const std::string& caFile, const std::string& systemStore = "") {
     Provider provider;
     provider.caFile = caFile;
-    return curlTransports("postern/0.1 (+https://postern.example.org/)")(provider);
+    return curlTransports("postern/0.1 (+https://postern.example.org/)", systemStore)(provider);
   }
   std::unique_ptr<Transport> trusting() const { return transport((folder / "root.pem").string()); }
 
@@ -113,6 +117,28 @@ TEST_F(CurlTransportTest, RefusesACaThatNobodyNamedAndTellsTheRemedy) {
   EXPECT_TRUE(contains(problem.detail, "localhost")) << problem.detail;
   EXPECT_TRUE(contains(problem.detail, "ca-file")) << problem.detail;
   EXPECT_EQ(server->requests(), 0);
+}
+
+// The name under which OpenSSL looks for a root in a folder.
+std::string hashName(const std::string& pem) {
+  const tls::CertPtr root = test::certificateFromPem(pem);
+  std::array<char, 16> name{};
+  std::snprintf(name.data(), name.size(), "%08lx.0", X509_subject_name_hash(root.get()));
+  return name.data();
+}
+
+TEST_F(CurlTransportTest, TrustsTheSystemsStoreBesideACaFile) {
+  auto server = serve([](const RawRequest&) { return httpAnswer("200 OK", "{}"); });
+  support::write(folder / "own.pem", testing::TestCa("Another CA").rootPem());
+  const auto system = folder / "system";
+  std::filesystem::create_directory(system);
+  const auto ask = [&] {
+    return transport((folder / "own.pem").string(), system.string())->send(get(server->url("/")), {});
+  };
+  // By neither of the two, and then by the store alone.
+  EXPECT_EQ(problemOf([&] { ask(); }).type, "postern:connection");
+  support::write(system / hashName(issuer.rootPem()), issuer.rootPem());
+  EXPECT_EQ(ask().status, 200);
 }
 
 TEST_F(CurlTransportTest, RefusesACertificateForAnotherHost) {

@@ -1,6 +1,7 @@
 // Orders that ask for more than names: profile, predecessor, chain; names that are addresses or wildcards; other
 // challenges.
 #include <array>
+#include <functional>
 #include <map>
 #include <set>
 #include <utility>
@@ -23,25 +24,28 @@ class NotingSolver : public Solver {
   ChallengeType type() const override { return type_; }
   std::unique_ptr<Presented> present(const ChallengeAnswer& answer, std::stop_token) override {
     struct Taken : Presented {
-      Taken(std::multimap<std::string, ChallengeAnswer>& from, ChallengeAnswer what)
-          : up(from), answer(std::move(what)) {
-        up.emplace(answer.identifier, answer);
+      Taken(NotingSolver& noting, ChallengeAnswer what) : solver(noting), answer(std::move(what)) {
+        solver.up.emplace(answer.identifier, answer);
       }
       ~Taken() override {
-        for (auto each = up.begin(); each != up.end(); ++each) {
+        for (auto each = solver.up.begin(); each != solver.up.end(); ++each) {
           if (each->second.token == answer.token) {
-            up.erase(each);
+            solver.up.erase(each);
             return;
           }
         }
       }
-      std::multimap<std::string, ChallengeAnswer>& up;
+      void awaitVisible(std::stop_token) override {
+        if (solver.whileNotVisible) solver.whileNotVisible();
+      }
+      NotingSolver& solver;
       ChallengeAnswer answer;
     };
-    return std::make_unique<Taken>(up, answer);
+    return std::make_unique<Taken>(*this, answer);
   }
 
   std::multimap<std::string, ChallengeAnswer> up;
+  std::function<void()> whileNotVisible;  // of each answer; then it is
 
  private:
   ChallengeType type_;
@@ -231,6 +235,21 @@ TEST_F(IssuanceOptionsTest, ValidatesAWildcardAndItsDomainWithTwoRecordsOfOneNam
   EXPECT_TRUE(certificate->covers("example.org"));
   EXPECT_TRUE(sizes.contains(2));
   EXPECT_TRUE(dns.up.empty());
+}
+
+TEST_F(IssuanceOptionsTest, TellsTheCaOnlyWhenTheRecordShows) {
+  NotingSolver dns(ChallengeType::Dns01);
+  std::vector<std::size_t> up;
+  std::vector<int> told;
+  dns.whileNotVisible = [&] {
+    up.push_back(dns.up.size());
+    told.push_back(ca.count("challenge"));
+  };
+  request.names = {"*.example.org", "example.org"};
+  EXPECT_TRUE(issue(dns));
+  EXPECT_EQ(up, (std::vector<std::size_t>{2, 2})) << "both are put up before either is waited for";
+  EXPECT_EQ(told, (std::vector<int>{0, 0})) << "the CA was told before both could be seen";
+  EXPECT_EQ(ca.count("challenge"), 2);
 }
 
 TEST_F(IssuanceOptionsTest, NamesTheWildcardThatTlsAlpnCannotValidate) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "acme/jws.h"
 #include "tests/acme/ca_fixture.h"
 
 namespace postern::acme {
@@ -310,6 +311,35 @@ TEST_F(IssuanceTest, StopsInAWaitTakesItsAnswersDownAndKeepsTheOrder) {
   EXPECT_THROW(issue({"mail.example.org"}, stop.get_token()), Stopped);
   EXPECT_FALSE(challenges.find("mail.example.org"));
   EXPECT_TRUE(journal.order);
+}
+
+TEST_F(IssuanceTest, LeavesPendingAuthorizationsToExpire) {
+  const tls::KeyPtr account = tls::generateKey(tls::KeyType::EcdsaP256);
+  client.useAccount(tls::share(account.get()), "");
+  client.newAccount({}, false, {}, {});
+  ca.unresolvable("gone.example.org");
+  failureOf({"gone.example.org", "mail.example.org"});
+  std::stop_source stop;
+  clock.onWait([&](Duration) { stop.request_stop(); });
+  ca.authorizationPolls(10);
+  EXPECT_THROW(issue({"mail.example.org"}, stop.get_token()), Stopped);
+  EXPECT_EQ(ca.deactivatedAuthorizations(), 0);
+
+  // That is a figure: this is what would be counted.
+  const std::vector<test::SeenRequest> seen = ca.requests();
+  const auto last =
+      std::find_if(seen.rbegin(), seen.rend(), [](const auto& each) { return each.stage == "authorization"; });
+  ASSERT_NE(last, seen.rend());
+  HttpRequest nonce;
+  nonce.method = "HEAD";
+  nonce.url = client.directory({}).newNonce;
+  HttpRequest deactivation;
+  deactivation.method = "POST";
+  deactivation.url = last->url;
+  deactivation.body = signedRequest(account.get(), {last->url, ca.send(nonce, {}).header("replay-nonce"),
+                                                    client.accountUrl(), R"({"status":"deactivated"})"});
+  EXPECT_EQ(ca.send(deactivation, {}).status, 200);
+  EXPECT_EQ(ca.deactivatedAuthorizations(), 1);
 }
 
 TEST_F(IssuanceTest, NamesWhatTheCaOffersWhereThatCannotBeAnswered) {
