@@ -1,22 +1,79 @@
 // Renewal by the CA's window, limits, fallback, staging, key types, keys: what the manager does about them.
-#include <fstream>
+#include <atomic>
 
+#include "acme/ledger_file.h"
 #include "tests/acme/manager_fixture.h"
 
 namespace postern::acme {
 namespace {
 
+// From an empty bucket of the exact set: a fifth of a week, and the margin.
+constexpr Duration untilOneMore = 33h + 36min + 2h;
+
+// Counts how often somebody looks at it.
+class LookedAt : public Clock {
+ public:
+  explicit LookedAt(Clock& of) : of_(of) {}
+  Time now() const override {
+    ++times_;
+    return of_.now();
+  }
+  bool wait(Duration time, std::stop_token stop) override { return of_.wait(time, std::move(stop)); }
+  int times() const { return times_; }
+
+ private:
+  Clock& of_;
+  mutable std::atomic<int> times_ = 0;
+};
+
 class CareTest : public ManagerTest {
  protected:
   CareTest() {
     ca.offerRenewalInfo(true);
-    manager.reset();
-    store = std::make_unique<tls::CertificateStore>();
-    manager = std::make_unique<Manager>(Manager::Parts{clock, log, *store, challenges, httpChallenges,
-                                                       test::FakeCa::factory({&ca, &otherCa}),
-                                                       [this](const Event& event) { note(event); }});
+    restart();
   }
   ~CareTest() override { manager.reset(); }
+
+  // As the fixture's, with another CA, and with events.
+  void restart(Duration longestSleep = 60s) {
+    manager.reset();
+    store = std::make_unique<tls::CertificateStore>();
+    Manager::Parts parts{looked,
+                         log,
+                         *store,
+                         challenges,
+                         httpChallenges,
+                         test::FakeCa::factory({&ca, &otherCa, &letsEncrypt}),
+                         [this](const Event& event) { note(event); }};
+    parts.longestSleep = longestSleep;
+    manager = std::make_unique<Manager>(std::move(parts));
+  }
+  // Of a CA whose limits are known.
+  Plan atLetsEncrypt() const {
+    return with([this](Provider& provider) { provider.directory = letsEncrypt.directoryUrl(); });
+  }
+  // Five certificates for `mail` in this second: the bucket of the exact set is empty. The manager begins anew; returns
+  // when the next is let out.
+  Time emptyBucket() {
+    manager.reset();
+    const Time now = clock.now();
+    LedgerFile ledger(folder / "cache" / directoryFolderName(letsEncrypt.directoryUrl()), letsEncrypt.directoryUrl(),
+                      log);
+    for (int i = 0; i < 5; ++i) ledger.record({LedgerEntry::Kind::Issuance, now, mail, OrderKind::Renewal}, now);
+    restart();
+    return std::chrono::floor<std::chrono::seconds>(now) + untilOneMore;
+  }
+  void expectDelayed(Time until, bool force) {
+    const int orders = letsEncrypt.orders();
+    const auto answer = manager->renew({mail, "", force});
+    ASSERT_EQ(answer.certificates.size(), 1U);
+    EXPECT_FALSE(answer.certificates[0].ordered);
+    // To the minute: certificates before took their milliseconds.
+    EXPECT_NE(answer.certificates[0].words.find("until " + rfc3339(until).substr(0, 16)), std::string::npos)
+        << answer.certificates[0].words << ", not " << rfc3339(until);
+    letDecide(atLetsEncrypt());
+    EXPECT_EQ(letsEncrypt.orders(), orders);
+  }
 
   void note(const Event& event) {
     std::lock_guard lock(mutex_);
@@ -39,6 +96,9 @@ class CareTest : public ManagerTest {
   bool asked(int times) {
     return eventually([&] { return ca.count("renewalInfo") >= times; });
   }
+
+  LookedAt looked{clock};
+  test::FakeCa letsEncrypt{clock, &challenges, "acme-v02.api.letsencrypt.org"};
 
  private:
   mutable std::mutex mutex_;
@@ -250,6 +310,94 @@ TEST_F(CareTest, SaysUntilWhenTheLedgerDelaysWhatIsForced) {
       << answer.certificates[0].words;
 }
 
+// --- limits that the CA has published
+
+TEST_F(CareTest, RenewsAgainstTheLedgerWhatWouldExpireAndSaysSo) {
+  run(atLetsEncrypt());
+  ASSERT_TRUE(waitFor(mail));
+  const auto first = served(mail);
+  manager.reset();
+  clock.set(first->notAfter() - 24h);
+  ASSERT_GT(emptyBucket(), first->notAfter());
+  run(atLetsEncrypt());
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_NE(served(mail)->serial(), first->serial());
+  EXPECT_EQ(letsEncrypt.issued(), 2);
+  EXPECT_EQ(timesLogged("acme.limit.passed"), 1);
+  EXPECT_EQ(timesLogged("acme.order.delayed"), 0);
+}
+
+TEST_F(CareTest, DelaysARenewalByTheLedgerWhileTheCertificateLivesLongEnough) {
+  run(atLetsEncrypt());
+  ASSERT_TRUE(waitFor(mail));
+  manager.reset();
+  clock.advance(61 * day);
+  const Time until = emptyBucket();
+  letDecide(atLetsEncrypt());
+  EXPECT_EQ(letsEncrypt.orders(), 1);
+  EXPECT_EQ(timesLogged("acme.order.delayed"), 1);
+  EXPECT_EQ(statusOf(mail).nextAttempt, until);
+  expectDelayed(until, false);
+  clock.set(until);
+  manager->wake();
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(letsEncrypt.issued(), 2);
+  EXPECT_EQ(timesLogged("acme.limit.passed"), 0);
+}
+
+TEST_F(CareTest, DelaysAFirstOrderByTheLedgerAlsoWhenItIsForced) {
+  const Time until = emptyBucket();
+  letDecide(atLetsEncrypt());
+  EXPECT_EQ(letsEncrypt.orders(), 0);
+  EXPECT_EQ(statusOf(mail).nextAttempt, until);
+  expectDelayed(until, false);
+  expectDelayed(until, true);
+  clock.set(until);
+  manager->wake();
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(letsEncrypt.issued(), 1);
+}
+
+TEST_F(CareTest, DelaysTheSixthForcedOrderForTheSameNamesInAWeek) {
+  const Time begun = clock.now();
+  run(atLetsEncrypt());
+  ASSERT_TRUE(waitFor(mail));
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(manager->renew({mail, "", true}).certificates.at(0).ordered);
+    ASSERT_TRUE(waitFor(mail));
+  }
+  EXPECT_EQ(letsEncrypt.issued(), 5);
+  expectDelayed(begun + untilOneMore, true);
+}
+
+TEST_F(CareTest, DelaysTheSixthFailedValidationInAnHourThoughSomebodyIsInAHurry) {
+  Problem problem = makeProblem("dns", "DNS problem: NXDOMAIN");
+  problem.status = 400;
+  letsEncrypt.failName(mail[0], problem);
+  const Time begun = clock.now();
+  run(atLetsEncrypt());
+  EXPECT_FALSE(waitFor(mail));
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(manager->renew({mail, "", false}).certificates.at(0).ordered);
+    EXPECT_FALSE(waitFor(mail));
+  }
+  EXPECT_EQ(letsEncrypt.orders(), 5);
+  expectDelayed(begun + 12min + 42s, false);
+}
+
+TEST_F(CareTest, NoticesAClockThatWasSetWithoutBeingWoken) {
+  ca.offerRenewalInfo(false);
+  restart(50ms);
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  const auto serial = served(mail)->serial();
+  // What the order's end had it do is done when it has looked at the clock so often: now it wakes by itself alone.
+  const int before = looked.times();
+  ASSERT_TRUE(eventually([&] { return looked.times() >= before + 20; }));
+  clock.advance(61 * day);
+  ASSERT_TRUE(eventually([&] { return served(mail)->serial() != serial; }));
+}
+
 TEST_F(CareTest, TellsOfTheFirstCertificateOfFailuresAndOfExpiry) {
   run(wanting({mail}));
   ASSERT_TRUE(waitFor(mail));
@@ -283,7 +431,8 @@ TEST_F(CareTest, TriesTheNextTypeOfChallengeAtTheNextAttempt) {
   ca.unresolvable("mail.example.org");
   run(with([](Provider& provider) { provider.challenge = {ChallengeType::TlsAlpn01, ChallengeType::Http01}; }));
   ASSERT_TRUE(eventually([&] { return statusOf(mail).attempts == 1; }));
-  std::string token;
+  EXPECT_EQ(timesLogged("type=http-01"), 0) << logged();
+  EXPECT_EQ(ca.count("challenge"), 1);
   ca.mendName("mail.example.org");
   ca.fetchHttpWith([&](const std::string&, const std::string& asked) { return httpChallenges.find(asked); });
   pass(1h);

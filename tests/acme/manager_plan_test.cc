@@ -269,6 +269,19 @@ TEST_F(ManagerTest, WarnsOnceOfARenewBeforeThatIsLongerThanTheCertificateAllows)
             served(mail)->notAfter() - (served(mail)->notAfter() - served(mail)->notBefore()) / 3);
 }
 
+TEST_F(ManagerTest, SaysNothingOfARenewBeforeThatIsAnHourTooLong) {
+  Plan plan = wanting({mail});
+  plan.providers[0].renewBefore = 30 * day + 1h;  // of 90 days a third
+  run(plan);
+  ASSERT_TRUE(waitFor(mail));
+  plan.providers[0].renewBefore = 30 * day + 30min;
+  manager->apply(plan);
+  EXPECT_EQ(timesLogged("acme.renew-before.cut"), 0);
+  plan.providers[0].renewBefore = 30 * day + 1h + 1s;
+  manager->apply(plan);
+  EXPECT_EQ(timesLogged("acme.renew-before.cut"), 1);
+}
+
 TEST_F(ManagerTest, NeverLogsAKey) {
   run(wanting({mail}));
   ASSERT_TRUE(waitFor(mail));

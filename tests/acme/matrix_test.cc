@@ -111,6 +111,7 @@ class Schedule : public ManagerTest {
     }
     expectPolls(requests);
     EXPECT_EQ(ca.repeatedAnswers(), 0) << "a challenge was answered again";
+    EXPECT_EQ(ca.deactivatedAuthorizations(), 0) << "an authorization was not left to expire";
   }
 
   // In one attempt an object is looked at once for what it is and three times soon after the request that started it;
@@ -132,6 +133,7 @@ class Schedule : public ManagerTest {
   }
 
   int ordersBefore = 0, issuedBefore = 0;
+  std::size_t asked = 0;                 // requests that came before the failure was asked for
   std::vector<std::size_t> attempts{0};  // where in the CA's record each began
   std::vector<Trouble> troubles;
 };
@@ -163,7 +165,35 @@ class Matrix : public Schedule, public ::testing::WithParamInterface<Case> {
       default: return 0;
     }
   }
-  void fail() { ca.failNext(GetParam().stage, GetParam().failure); }
+  void fail() {
+    asked = ca.requests().size();
+    ca.failNext(GetParam().stage, GetParam().failure);
+  }
+  // A 503 or 429 tells to come again after an hour, to whatever was asked for on the way to the certificate: that ends
+  // the attempt, and no other begins before. Waiting in the attempt itself, for an authorization or an order, ends as
+  // well, because the time told is beyond its bound. Requests of the account's own and for renewal information, which
+  // hold no certificate up, have their own times. False when the failure did not come up.
+  bool expectRetryAfter() const {
+    const auto requests = ca.requests();
+    std::size_t failed = asked;
+    while (failed < requests.size() && requests[failed].stage != GetParam().stage) ++failed;
+    for (std::size_t i = failed + 1; i < requests.size(); ++i) {
+      EXPECT_GE(requests[i].at, requests[failed].at + 1h - 1s)  // a date is to the second
+          << requests[i].stage << " came too early, as number " << i - failed << " after it";
+    }
+    return failed < requests.size();
+  }
+  bool tellsRetryAfter() const {
+    static constexpr std::array stages{"directory", "newNonce", "newAccount", "newOrder",   "authorization",
+                                       "challenge", "finalize", "order",      "certificate"};
+    switch (GetParam().failure) {
+      case Failure::Unavailable:
+      case Failure::UnavailableDate:
+      case Failure::RateLimited:
+      case Failure::RateLimitedHtml: return std::find(stages.begin(), stages.end(), GetParam().stage) != stages.end();
+      default: return false;
+    }
+  }
 
   // An administrator's command, which may fail when the CA does and succeeds when it is given again.
   template <class Command>
@@ -191,6 +221,9 @@ TEST_P(Matrix, EndsWithACertificateAndNothingBoughtTwice) {
   if (HasFatalFailure()) return;
   expectBought(1 + forcedOrders(), 1 + unfit(), "first issuance");
   EXPECT_EQ(ca.accounts(), 1);
+  if (tellsRetryAfter()) {
+    EXPECT_TRUE(expectRetryAfter());
+  }
 
   const auto first = served(mail);
   if (stage == "account") run(plan("hostmaster"));
@@ -214,6 +247,10 @@ TEST_P(Matrix, EndsWithACertificateAndNothingBoughtTwice) {
   obtain(second);
   if (HasFatalFailure()) return;
   expectBought(1 + 2 * forcedOrders(), 1 + 2 * unfit(), "renewal");  // what the first one did not meet comes now, too
+  // The nonces and the account may be there still.
+  if (tellsRetryAfter()) {
+    EXPECT_TRUE(expectRetryAfter() || stage == "newNonce" || stage == "newAccount");
+  }
   EXPECT_EQ(ca.accounts(), 1);
   EXPECT_GT(ca.count(stage), 0) << "this stage was not reached";
   if (stage == "account") {
