@@ -132,7 +132,7 @@ void Load::lookAt(const Swap& swap, Moment next) {
     if (error_.empty()) error_ = "swap: " + swap.error;
     return;
   }
-  call_.push_back(milliseconds(swap.returned - swap.asked));
+  call_.push_back(milliseconds(swap.call));
   auto first = Moment::max();
   for (const Visit& visit : visits_) {
     if (!visit.ok || visit.resumed) continue;

@@ -99,9 +99,11 @@ void Swapper::work(const std::stop_token& stop) {
       handshakesWithWanted_ = 0;
     }
     try {
+      swap.asked = std::chrono::steady_clock::now();  // the files alone may be noticed
       replace(pair);
-      swap.asked = std::chrono::steady_clock::now();
+      const auto called = std::chrono::steady_clock::now();
       swap.error = load();
+      swap.call = std::chrono::steady_clock::now() - called;
       swap.returned = std::chrono::steady_clock::now();
     } catch (const std::exception& error) {
       swap.error = error.what();

@@ -14,9 +14,11 @@
 namespace postern::bench {
 
 struct Swap {
-  std::string serial;      // of the new certificate
-  Moment asked, returned;  // of the call that loads it; a signal returns at once and promises nothing
-  std::string error;       // the call failed, or nobody has seen the certificate for ten seconds
+  std::string serial;                          // of the new certificate
+  Moment asked;                                // when its files began to be replaced
+  Moment returned;                             // of the call that loads it; a signal's promises nothing
+  std::chrono::steady_clock::duration call{};  // what that call took
+  std::string error;                           // the call failed, or nobody has seen the certificate for ten seconds
 };
 
 class Swapper {
