@@ -186,5 +186,15 @@ class Revocation(Life):
         self.assertIn("no certificate in service has the name", refused.stderr)
 
 
+# The same with a Pebble of at least 2.10.
+
+class AccountsAtTheNewer(Accounts):
+    binaries = property(lambda self: support.pebble_new.binaries())
+
+
+class RevocationAtTheNewer(Revocation):
+    binaries = property(lambda self: support.pebble_new.binaries())
+
+
 if __name__ == "__main__":
     unittest.main()

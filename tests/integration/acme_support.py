@@ -245,6 +245,20 @@ class Newer(Case):
         self.assertIn("invalidProfile", error["type"])
         self.assertIn("forever", error["detail"])
 
+    def test_ten_names_cost_at_most_eight_requests_each_and_four(self):
+        pebble = self.ca(profiles={"default": 7776000})
+        names = [f"n{number}.example.test" for number in range(9)]
+        listed = ", ".join(f'"{name}"' for name in names)
+        server = self.serve(pebble, f"domains = [{listed}]")
+        for name in [NAME, *names]:
+            server.await_certificate(name)
+        # Each certificate's first question for its renewal window counts as well.
+        pattern = os.path.join(self.folder, "acme", "*", "certificates", "*", "*", "*", "renewal-info.json")
+        wait_until(lambda: len(glob.glob(pattern)) == 10, "the CA was asked for all ten windows")
+        requests = pebble.requests()
+        self.assertGreaterEqual(requests, 10 * 6)  # they are counted
+        self.assertLessEqual(requests, 8 * 10 + 4)
+
     def asked_at_the_start(self, pebble, server, window, explanation=None):
         """The CA answers `window` (seconds from now) at the next start, when Postern has not asked before."""
         server.stop()

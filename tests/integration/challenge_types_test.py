@@ -238,6 +238,32 @@ class Dns01(support.TestCase):
                                  "present _acme-challenge.example.test", "present _acme-challenge.imap.example.test"])
         self.assertIn("about to present _acme-challenge.example.test", server.log())
 
+    def test_a_hook_sets_records_at_the_challenge_test_server(self):
+        pebble = self.pebble()
+        api, hook = f"http://127.0.0.1:{pebble.dns_management_port}", os.path.join(self.folder, "hook")
+        with open(hook, "w") as file:
+            file.write(f"""#!/bin/sh
+case $1 in
+present) curl -sSf -X POST -d '{{"host": "'"$2."'", "value": "'"$3"'"}}' {api}/set-txt ;;
+cleanup) curl -sSf -X POST -d '{{"host": "'"$2."'"}}' {api}/clear-txt ;;
+esac && echo "$1 $2" >> '{hook}.calls'
+""")
+        os.chmod(hook, 0o755)
+        server = self.server(config(acme_section(pebble, self.folder, extra=(
+            f'challenge = "dns-01"\ndns.provider = "hook"\ndns.hook = "{hook}"\n'
+            f'dns.server = "127.0.0.1:{pebble.dns_port}"\ndomains = ["*.example.test"]\n'
+            'dns.polling-interval = "100ms"\n'))))
+        server.await_certificate("*.example.test")
+        server.await_certificate("imap.example.test")
+        with server.tls("imaps", "imap.example.test", ca=pebble.roots()):
+            pass
+
+        def cleaned():
+            with open(hook + ".calls") as file:
+                return sorted(line for line in file.read().splitlines() if line.startswith("cleanup"))
+        names = ["cleanup _acme-challenge.example.test", "cleanup _acme-challenge.imap.example.test"]
+        wait_until(lambda: cleaned() == names, "both records are gone")
+
     def test_a_hook_that_fails_is_an_error_with_its_last_words(self):
         bind = self.bind()
         pebble = self.resolving(bind)
@@ -251,6 +277,16 @@ class Dns01(support.TestCase):
         self.assertEqual(error["type"], "postern:dns")
         self.assertIn("status 7", error["detail"])
         self.assertIn("the zone is locked", error["detail"])
+
+
+# The same with a Pebble of at least 2.10.
+
+class Http01AtTheNewer(Http01):
+    binaries = property(lambda self: support.pebble_new.binaries())
+
+
+class IpIdentifiersAtTheNewer(IpIdentifiers):
+    binaries = property(lambda self: support.pebble_new.binaries())
 
 
 if __name__ == "__main__":

@@ -235,12 +235,14 @@ class HoldingProxy:
 class TestCase(unittest.TestCase):
     """A folder per test, and an end for everything it started."""
 
+    binaries = None  # of the Pebble that the tests use; Debian's own when None
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="postern-test-")
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def pebble(self, **options):
-        pebble = Pebble(os.path.join(self.folder, "pebble"), **options)
+        pebble = Pebble(os.path.join(self.folder, "pebble"), binaries=self.binaries, **options)
         self.addCleanup(pebble.stop)
         return pebble
 
