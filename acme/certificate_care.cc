@@ -71,11 +71,12 @@ std::optional<Renewal> CertificateCare::renewal(Time now) const {
 }
 
 Time CertificateCare::dueAt(Time now) const {
-  if (ordered_) return ordered_->at;
-  if (resumeSince_) return *resumeSince_;
-  if (revoked()) return since_;
+  // These mean "since then"; one that lies in the future was written under a wrong clock.
+  if (ordered_) return std::min(ordered_->at, now);
+  if (resumeSince_) return std::min(*resumeSince_, now);
+  if (revoked()) return std::min(since_, now);
   const auto planned = renewal(now);
-  return planned ? planned->at : since_;
+  return planned ? planned->at : std::min(since_, now);
 }
 
 // Then it is due until it has a successor, also after a failure and after a restart.
@@ -135,6 +136,7 @@ bool CertificateCare::cannotIssue(const Attempt& first, Time now) const {
 
 CertificateCare::Attempt CertificateCare::next(Time now, const Limits& limits) const {
   const Time due = dueAt(now);
+  if (const auto waiting = onlyToBeResumed(now)) return attemptBy(*waiting, due, now, limits);
   Attempt best = attemptBy(0, due, now, limits);
   if (best.at <= now || routes_.size() == 1 || best.forced || !cannotIssue(best, now)) return best;
   // While the certificate lives long enough the first one gets its time to come back; without one there is none.
@@ -147,9 +149,22 @@ CertificateCare::Attempt CertificateCare::next(Time now, const Limits& limits) c
   return best;
 }
 
-std::optional<Time> CertificateCare::askAt() const {
+// The route whose order waits to be ended, where that is all that there is to do: no other order is begun for it.
+std::optional<std::size_t> CertificateCare::onlyToBeResumed(Time now) const {
+  if (!resumeSince_ || !held_ || ordered_ || revoked()) return std::nullopt;
+  const auto planned = renewal(now);
+  if (planned && planned->at <= now) return std::nullopt;
+  for (std::size_t route = 0; route < routes_.size(); ++route) {
+    if (routes_[route].resumable) return route;
+  }
+  return std::nullopt;
+}
+
+std::optional<Time> CertificateCare::askAt(Time now) const {
   if (!held_ || held_->renewalId.empty() || !wanted()) return std::nullopt;
-  return info_ && info_->certificateId == held_->renewalId ? info_->askAgain : since_;
+  const bool known = info_ && info_->certificateId == held_->renewalId;
+  // Never more than a day is told; what lies further away was written under a wrong clock.
+  return known && info_->askAgain <= now + 25h ? info_->askAgain : std::min(since_, now);
 }
 
 std::optional<Time> CertificateCare::lateFrom() const {
@@ -203,10 +218,10 @@ void CertificateCare::begin(const Attempt& attempt, Time now) {
 void CertificateCare::succeeded(Held held, Time now) {
   for (std::size_t i = 0; i < routes_.size(); ++i) {
     AttemptHistory& history = routes_[i].history;
-    history.failures = history.alike = history.validations = 0;
+    history.failures = history.alike = history.validations = history.turns = 0;
     history.newKey = false;
+    routes_[i].resumable = false;   // an order of another route has nothing more to give
     if (i != held.route) continue;  // what it was told to wait for still holds
-    routes_[i].resumable = false;
     history.lastIssued = now;
     history.notBefore.reset();
     history.lastError.reset();
@@ -232,6 +247,8 @@ Time CertificateCare::failed(const Problem& problem, std::optional<Time> retryAf
   history.alike = alike ? history.alike + 1 : 1;
   // Failed validations count as long as the CA counts them, whatever else failed between them.
   if (kind == FailureClass::Validation) ++history.validations;
+  // The next type of challenge may do what this one could not (pitfall 21: at the next attempt).
+  if (kind == FailureClass::Validation || kind == FailureClass::Dns) ++history.turns;
   const int failures = kind == FailureClass::Validation ? history.validations : history.alike;
   Time next = acme::nextAttempt(problem, failures, retryAfter, now, jitter);
   if (held_ && !retryAfter && kind != FailureClass::RateLimit) next = boundedByExpiry(next, held_->facts, now);
@@ -253,8 +270,21 @@ void CertificateCare::stopped(bool resumable, Time now) {
 }
 
 void CertificateCare::givenBack(const Attempt& attempt, Time now) {
+  pendingDropped(attempt.route);  // had there been one, limits would not have been asked
   if (attempt.forced) ordered_ = Ordered{now, true};
+  lastAttempt = false;
   attempt_.reset();
+}
+
+void CertificateCare::pendingDropped(std::size_t route) {
+  routes_[route].resumable = false;
+  if (std::none_of(routes_.begin(), routes_.end(), [](const Route& each) { return each.resumable; })) {
+    resumeSince_.reset();
+  }
+}
+
+void CertificateCare::newKeyIsThere() {
+  for (Route& route : routes_) route.history.newKey = false;
 }
 
 void CertificateCare::told(RenewalInfo info) {
@@ -262,7 +292,7 @@ void CertificateCare::told(RenewalInfo info) {
   unanswered_ = 0;
 }
 
-void CertificateCare::notTold(Time now) {
+void CertificateCare::notTold(Time now, std::optional<Time> retryAfter) {
   // What was told before still holds; the question waits, longer each time.
   if (!info_ || !held_ || info_->certificateId != held_->renewalId) {
     info_.emplace();
@@ -272,6 +302,7 @@ void CertificateCare::notTold(Time now) {
   for (int i = 0; i < unanswered_ && wait < 6h; ++i) wait *= 2;
   ++unanswered_;
   info_->askAgain = now + std::min<Duration>(wait, 6h);
+  if (retryAfter) info_->askAgain = std::max(info_->askAgain, std::min<Time>(*retryAfter, now + 24h));
 }
 
 }  // namespace postern::acme

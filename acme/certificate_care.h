@@ -62,7 +62,7 @@ class CertificateCare {
   Time dueAt(Time now) const;                      // when there is something to do, back-off and limits aside
   Attempt next(Time now, const Limits& limits) const;
   // When the CA is to be asked about the held certificate (RFC 9773); nothing when there is nothing to ask.
-  std::optional<Time> askAt() const;
+  std::optional<Time> askAt(Time now) const;
   // From when on it is late: less than half of the time is left in which it was to be renewed.
   std::optional<Time> lateFrom() const;
   int failures() const;  // in a row, of all routes
@@ -79,7 +79,9 @@ class CertificateCare {
   // An administrator asks: the back-off is forgotten, and the next attempt is due now.
   void orderNow(Time now, bool forced);
   void forgetOrderNow() { ordered_.reset(); }
-  void wantNewKey();  // the one there is was revoked: it is due until there is another
+  void pendingDropped(std::size_t route);  // the order under way there was given up, with its key
+  void newKeyIsThere();                    // the successor of what was revoked is the one held
+  void wantNewKey();                       // the one there is was revoked: it is due until there is another
   void begin(const Attempt& attempt, Time now);
   void succeeded(Held held, Time now);
   // Returns the time of the next attempt, limits aside. `resumable`: the order under way goes on in it.
@@ -87,7 +89,8 @@ class CertificateCare {
   void stopped(bool resumable, Time now);
   void givenBack(const Attempt& attempt, Time now);  // limits did not let it out after all; nothing was sent
   void told(RenewalInfo info);
-  void notTold(Time now);  // the CA did not answer the question
+  // The CA did not answer the question; `retryAfter`: as it told.
+  void notTold(Time now, std::optional<Time> retryAfter = std::nullopt);
 
   const std::optional<Attempt>& underWay() const { return attempt_; }
   std::optional<bool> lastAttempt;  // how the last one ended, since the start
@@ -99,6 +102,7 @@ class CertificateCare {
   };
   bool revoked() const;  // the held one, by us
   std::optional<Time> ariPick() const;
+  std::optional<std::size_t> onlyToBeResumed(Time now) const;
   OrderKind kindFor(std::size_t route, Time now) const;
   Time heeded(std::size_t route, Time due, Time now) const;  // `due` with the route's back-off
   Attempt attemptBy(std::size_t route, Time due, Time now, const Limits& limits) const;

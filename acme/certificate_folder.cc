@@ -291,6 +291,7 @@ AttemptHistory CertificateFolder::history() const {
   history.failures = countFrom(json["failures"]);
   history.alike = countFrom(json["alike"]);
   history.validations = countFrom(json["validations"]);
+  history.turns = countFrom(json["turns"]);
   history.lastAttempt = timeFrom(json["last_attempt"]);
   history.lastIssued = timeFrom(json["last_issued"]);
   history.notBefore = timeFrom(json["not_before"]);
@@ -308,6 +309,7 @@ void CertificateFolder::saveHistory(const AttemptHistory& history) {
   json["failures"] = history.failures;
   json["alike"] = history.alike;
   json["validations"] = history.validations;
+  json["turns"] = history.turns;
   json["last_attempt"] = toJson(history.lastAttempt);
   json["last_issued"] = toJson(history.lastIssued);
   json["not_before"] = toJson(history.notBefore);

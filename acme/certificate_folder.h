@@ -30,6 +30,7 @@ struct AttemptHistory {
   int failures = 0;     // in a row
   int alike = 0;        // of these, the last ones in a row of one class
   int validations = 0;  // of these, failed validations, which CAs count
+  int turns = 0;        // failures after which another type of challenge may do better
   std::optional<Time> lastAttempt;
   std::optional<Time> lastIssued;
   std::optional<Time> notBefore;  // no attempt before: back-off or Retry-After

@@ -33,6 +33,10 @@ ManagedCertificate::ManagedCertificate(std::vector<Route> ways, std::vector<std:
   std::vector<CertificateCare::Route> known;
   std::optional<CertificateCare::Held> held;
   std::optional<RenewalInfo> info;
+  const auto worth = [now](const tls::CertifiedKey& each, const AttemptHistory& history) {
+    return std::pair(each.validAt(now), std::max(each.notBefore(), history.lastIssued.value_or(each.notBefore())));
+  };
+  std::pair<bool, Time> best(false, Time::min());
   for (std::size_t i = 0; i < routes.size(); ++i) {
     Route& route = routes[i];
     ProviderCare& provider = *route.provider;
@@ -49,13 +53,14 @@ ManagedCertificate::ManagedCertificate(std::vector<Route> ways, std::vector<std:
                                         {"error", "the certificate is for " + joined(found->names())}});
         found.reset();
       }
-      // The one that lives longest, whoever issued it.
-      if (found && (!certificate || found->notAfter() > certificate->notAfter())) {
+      facts.history = route.folder->history();
+      // A valid one before one that is not, then the one that came last, whoever issued it.
+      if (found && worth(*found, facts.history) > best) {
+        best = worth(*found, facts.history);
         certificate = std::move(found);
         held = heldBy(*certificate, i);
         info = route.folder->renewalInfo();
       }
-      facts.history = route.folder->history();
       facts.resumable = route.folder->pendingOrder().has_value();
     } catch (const Error& error) {
       log.warn("acme.cache.unreadable", {{"path", route.folder->path().string()}, {"error", error.problem.detail}});
@@ -63,6 +68,7 @@ ManagedCertificate::ManagedCertificate(std::vector<Route> ways, std::vector<std:
     known.push_back(std::move(facts));
   }
   care = std::make_unique<CertificateCare>(std::move(known), held, std::move(info), now);
+  if (const AttemptHistory* failure = care->lastFailure()) failureSaid = failure->lastError->type;
 }
 
 void ManagedCertificate::want(std::vector<std::string> wantedNames, std::vector<CareSection> by) {
@@ -76,10 +82,17 @@ void ManagedCertificate::want(std::vector<std::string> wantedNames, std::vector<
   }
 }
 
+void ManagedCertificate::hold(tls::CertifiedKeyRef stored, std::size_t route, Time now) {
+  certificate = std::move(stored);
+  expirySaid = lateSaid = false;
+  failureSaid.clear();
+  care->succeeded(heldBy(*certificate, route), now);
+  pace.bound(false, 1);
+  stagingPace.bound(false, 1);
+}
+
 CertificateCare::Limits ManagedCertificate::limits(Time now) const {
-  return [this, now](std::size_t route, OrderKind kind) {
-    return routes[route].provider->earliest(names, kind, now);
-  };
+  return [this, now](std::size_t route, OrderKind kind) { return routes[route].provider->earliest(names, kind, now); };
 }
 
 CertificateStatus ManagedCertificate::status(const CareSection& section, Time now) const {

@@ -29,7 +29,9 @@ struct CareSection {
 // What a thread does for a certificate now.
 struct Work {
   enum class Kind { Order, RenewalInfo } kind;
+  std::size_t route;  // whose slot it takes
   std::jthread thread;
+  Duration longest;
   Time deadline;
   bool deadlinePassed = false;
   bool ended = false;  // its thread touches nothing more and waits to be joined
@@ -51,6 +53,8 @@ struct ManagedCertificate {
   void unwant() { want(names, {}); }
   bool wanted() const { return !sections.empty(); }
 
+  // Goes over to a certificate that is stored, with what it ends.
+  void hold(tls::CertifiedKeyRef stored, std::size_t route, Time now);
   // What `limits` of CertificateCare::next are for this certificate.
   CertificateCare::Limits limits(Time now) const;
   // What the decisions rest on about a certificate of a route.

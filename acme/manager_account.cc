@@ -120,6 +120,7 @@ void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey
     for (std::size_t route = 0; route < managed.routes.size(); ++route) {
       try {
         managed.folderOf(route).dropPending();
+        managed.care->pendingDropped(route);
       } catch (const Error& error) {
         parts_.log.error("acme.cache.unwritable",
                          {{"path", managed.folderOf(route).path().string()}, {"error", error.problem.detail}});
@@ -143,8 +144,14 @@ void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey
     }
     const bool replaced = managed.certificate && managed.certificate->serial() != revoked.serial() &&
                           EVP_PKEY_eq(managed.certificate->key(), revoked.key()) != 1;
-    if (!replaced && !managed.ordering()) managed.care->orderNow(parts_.clock.now(), true);
+    if (replaced) {
+      managed.care->newKeyIsThere();
+    } else if (!managed.ordering()) {
+      managed.care->wantNewKey();  // again: what was stale may have ended with a certificate for the old key
+      managed.care->orderNow(parts_.clock.now(), true);
+    }
   }
+  saveHistories(managed);
   wake();
 }
 

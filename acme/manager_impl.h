@@ -94,6 +94,7 @@ class Manager::Impl {
                                                             const Providers& providers) const;
   void publishCached(const std::set<tls::CertificateId>& before);
   void exportCached();
+  void takeOver(ManagedCertificate& made) const;
   std::set<tls::CertificateId> wantedIds() const;
   ManagedRef find(const tls::CertificateId& id) const;
   const Section* sectionNamed(const std::string& name) const;  // under the lock; null when there is none
@@ -101,6 +102,7 @@ class Manager::Impl {
 
   // --- manager_orders.cc: what is due
   void decide(std::stop_token stop);
+  void decideOnce(const std::stop_token& stop);
   Time beginWhatIsDue(Time now);  // returns when to look again
   std::optional<Event::Kind> look(ManagedCertificate& managed, Time now);
   void begin(ManagedCertificate& managed, Work::Kind kind, const CertificateCare::Attempt* attempt, Time now);
@@ -114,7 +116,11 @@ class Manager::Impl {
   // --- manager_work.cc: what a thread does for a certificate
   void order(ManagedCertificate& managed, CertificateCare::Attempt attempt, std::stop_token stop) noexcept;
   void askRenewalInfo(ManagedCertificate& managed, std::stop_token stop) noexcept;
+  void prove(ManagedCertificate& managed, ProviderCare& staging, const OrderTask& task, std::stop_token stop);
   void succeed(ManagedCertificate& managed, tls::CertifiedKeyRef certificate, std::size_t route);
+  void handOver(const ManagedCertificate& managed, std::size_t route, Time now, std::vector<CareSection>& sections);
+  void dropOtherOrders(ManagedCertificate& managed, std::size_t route);
+  void exportNow(const ManagedCertificate& managed, const Provider& provider, const std::vector<std::string>& names);
   void fail(ManagedCertificate& managed, std::size_t route, const Error& error);
   void endStopped(ManagedCertificate& managed, std::size_t route);
   void save(ManagedCertificate& managed, CertificateFolder& folder, const AttemptHistory& history);
@@ -134,6 +140,7 @@ class Manager::Impl {
 
   const Parts parts_;
   Exporter exporter_{parts_.log};
+  std::mutex exporting_;  // taken before mutex_
   std::mutex applying_;
   std::mutex publishing_;
 

@@ -53,32 +53,43 @@ void Manager::Impl::wake() {
 
 void Manager::Impl::decide(std::stop_token stop) {
   while (!stop.stop_requested()) {
-    joinEnded();
-    // Not in the middle of an apply, which lets go itself.
-    if (std::unique_lock applying(applying_, std::try_to_lock); applying.owns_lock()) letGo();
-    std::vector<std::pair<Event::Kind, std::vector<CertificateStatus>>> events;
-    std::unique_lock lock(mutex_);
-    const Time now = parts_.clock.now();
-    Time said = now + parts_.longestSleep;
-    for (const auto& [key, managed] : managed_) {
-      if (!managed->wanted()) continue;
-      if (const auto event = look(*managed, now)) events.emplace_back(*event, statusesOf(*managed, now));
-      // With a lifetime of a minute, a look every minute would come too late to say anything.
-      if (!managed->certificate) continue;
-      for (const auto& at : {managed->care->lateFrom(), std::optional(managed->certificate->notAfter())}) {
-        if (at && *at > now) said = std::min(said, *at);
-      }
+    try {
+      decideOnce(stop);
+    } catch (const std::exception& error) {
+      // Memory, or threads: the mail server goes on, and what is due is due a little later.
+      parts_.log.error("acme.manager.failed", {{"error", error.what()}});
+      std::unique_lock lock(mutex_);
+      wake_.wait_for(lock, stop, 1s, [] { return false; });
     }
-    Time next = std::min(beginWhatIsDue(now), said);
-    prepareFallbacks(now, next);
-    if (!events.empty()) {
-      lock.unlock();
-      for (const auto& [kind, certificates] : events) tell(kind, certificates);
-      lock.lock();
-    }
-    const auto sleep = std::clamp<Duration>(next - parts_.clock.now(), 10ms, parts_.longestSleep);
-    wake_.wait_for(lock, stop, sleep, [&] { return std::exchange(woken_, false); });
   }
+}
+
+void Manager::Impl::decideOnce(const std::stop_token& stop) {
+  joinEnded();
+  // Not in the middle of an apply, which lets go itself.
+  if (std::unique_lock applying(applying_, std::try_to_lock); applying.owns_lock()) letGo();
+  std::vector<std::pair<Event::Kind, std::vector<CertificateStatus>>> events;
+  std::unique_lock lock(mutex_);
+  const Time now = parts_.clock.now();
+  Time said = now + parts_.longestSleep;
+  for (const auto& [key, managed] : managed_) {
+    if (!managed->wanted()) continue;
+    if (const auto event = look(*managed, now)) events.emplace_back(*event, statusesOf(*managed, now));
+    // With a lifetime of a minute, a look every minute would come too late to say anything.
+    if (!managed->certificate) continue;
+    for (const auto& at : {managed->care->lateFrom(), std::optional(managed->certificate->notAfter())}) {
+      if (at && *at > now) said = std::min(said, *at);
+    }
+  }
+  Time next = std::min(beginWhatIsDue(now), said);
+  prepareFallbacks(now, next);
+  if (!events.empty()) {
+    lock.unlock();
+    for (const auto& [kind, certificates] : events) tell(kind, certificates);
+    lock.lock();
+  }
+  const auto sleep = std::clamp<Duration>(next - parts_.clock.now(), 10ms, parts_.longestSleep);
+  wake_.wait_for(lock, stop, sleep, [&] { return std::exchange(woken_, false); });
 }
 
 // Under the lock. What time alone makes worth saying.
@@ -111,14 +122,22 @@ Time Manager::Impl::beginWhatIsDue(Time now) {
   };
   Time next = now + parts_.longestSleep;
   std::map<const ProviderCare*, int> working;
-  std::set<const CertificateFolder*> busy;  // of what a reload replaced while it was at work
+  std::set<const CertificateFolder*> busy;  // shared with another section, or with what a reload replaced
   std::vector<Due> due;
+  const auto occupy = [&](const ManagedCertificate& managed) {
+    for (const auto& route : managed.routes) busy.insert(route.folder.get());
+  };
+  const auto isBusy = [&](const ManagedCertificate& managed) {
+    return std::any_of(managed.routes.begin(), managed.routes.end(),
+                       [&](const auto& route) { return busy.count(route.folder.get()) != 0; });
+  };
   for (const auto& [key, managed] : managed_) {
     if (!managed->work) continue;
-    for (const auto& route : managed->routes) busy.insert(route.folder.get());
+    occupy(*managed);
     if (managed->work->ended) continue;
-    const auto& attempt = managed->care->underWay();
-    ++working[&managed->providerOf(attempt ? attempt->route : 0)];
+    ++working[&managed->providerOf(managed->work->route)];
+    // Set back, the clock must not lengthen what hangs.
+    managed->work->deadline = std::min(managed->work->deadline, now + managed->work->longest);
     if (managed->work->deadline > now) {
       next = std::min(next, managed->work->deadline);
     } else if (!std::exchange(managed->work->deadlinePassed, true)) {
@@ -127,17 +146,15 @@ Time Manager::Impl::beginWhatIsDue(Time now) {
   }
   for (const auto& [key, managed] : managed_) {
     if (!managed->wanted() || managed->work) continue;
-    if (std::any_of(managed->routes.begin(), managed->routes.end(),
-                    [&](const auto& route) { return busy.count(route.folder.get()) != 0; })) {
-      continue;  // the end of the other one wakes us
-    }
+    if (isBusy(*managed)) continue;  // the end of the other one wakes us
     // Whose slots are all taken waits for one anyhow; its limits are asked then.
-    ProviderCare& preferred = managed->providerOf(0);
-    const bool full = working[&preferred] >= preferred.ordersAtOnce();
-    const auto unasked = [](std::size_t, OrderKind) { return Time::min(); };
-    CertificateCare::Attempt attempt =
-        managed->care->next(now, full ? CertificateCare::Limits(unasked) : managed->limits(now));
-    const auto ask = managed->care->askAt();
+    const auto limits = [&](std::size_t route, OrderKind kind) {
+      ProviderCare& provider = managed->providerOf(route);
+      if (working[&provider] >= provider.ordersAtOnce()) return Time::min();
+      return provider.earliest(managed->names, kind, now);
+    };
+    CertificateCare::Attempt attempt = managed->care->next(now, limits);
+    const auto ask = managed->care->askAt(now);
     if (attempt.at <= now) {
       due.push_back({attempt.at, managed.get(), Work::Kind::Order, attempt});
       continue;
@@ -145,7 +162,9 @@ Time Manager::Impl::beginWhatIsDue(Time now) {
     next = std::min(next, attempt.at);
     const Time wasDue = managed->care->dueAt(now);
     const auto* failure = managed->care->lastFailure();
-    if (wasDue <= now && failure == nullptr && managed->delaySaid != attempt.at) {
+    // Others that begin and end move the time a little.
+    const auto& said = managed->delaySaid;
+    if (wasDue <= now && failure == nullptr && (!said || attempt.at > *said + 1h || attempt.at + 1h < *said)) {
       managed->delaySaid = attempt.at;
       parts_.log.warn("acme.order.delayed", {{"names", joined(managed->names)},
                                              {"provider", managed->routes[attempt.route].name},
@@ -161,12 +180,14 @@ Time Manager::Impl::beginWhatIsDue(Time now) {
   std::stable_sort(due.begin(), due.end(),
                    [](const Due& a, const Due& b) { return std::pair(a.kind, a.at) < std::pair(b.kind, b.at); });
   for (const Due& each : due) {
+    if (isBusy(*each.managed)) continue;  // another one began for the same folder just now
     const bool order = each.kind == Work::Kind::Order;
     const std::size_t route = order ? each.attempt.route : each.managed->care->held()->route;
     ProviderCare& provider = each.managed->providerOf(route);
     // The end of one of the others wakes us.
     if (int& count = working[&provider]; count < provider.ordersAtOnce()) {
       ++count;
+      occupy(*each.managed);
       begin(*each.managed, each.kind, order ? &each.attempt : nullptr, now);
     }
   }
@@ -177,10 +198,14 @@ void Manager::Impl::begin(ManagedCertificate& managed, Work::Kind kind, const Ce
                           Time now) {
   const bool order = kind == Work::Kind::Order;
   if (order) managed.care->begin(*attempt, now);
-  auto& work = managed.work.emplace(Work{kind, {}, now + questionDeadline});
+  Duration longest = questionDeadline;
   if (order) {
-    work.deadline = now + orderDeadline + managed.providerOf(attempt->route).longestWait();
+    const auto& route = managed.routes[attempt->route];
+    longest = orderDeadline + route.provider->longestWait();
+    if (attempt->provedFirst && route.staging) longest += orderDeadline + route.staging->longestWait();
   }
+  const std::size_t route = order ? attempt->route : managed.care->held()->route;
+  auto& work = managed.work.emplace(Work{kind, route, {}, longest, now + longest});
   try {
     if (order) {
       work.thread = std::jthread([this, &managed, attempt = *attempt](std::stop_token stop) {
@@ -260,11 +285,13 @@ void Manager::Impl::prepareFallbacks(Time now, Time& next) {
       if (!preparation->work->ended && preparation->work->deadline <= now) preparation->work->thread.request_stop();
       continue;
     }
-    if (preparation->next > now) {
+    // Further away than anything waits: it was set under a wrong clock.
+    if (preparation->next > now && preparation->next < now + 24h * 8) {
       next = std::min(next, preparation->next);
       continue;
     }
-    auto& work = preparation->work.emplace(Work{Work::Kind::RenewalInfo, {}, now + questionDeadline});
+    auto& work =
+        preparation->work.emplace(Work{Work::Kind::RenewalInfo, 0, {}, questionDeadline, now + questionDeadline});
     try {
       work.thread =
           std::jthread([this, &one = *preparation](std::stop_token stop) { prepareAccount(one, std::move(stop)); });

@@ -225,6 +225,7 @@ void Manager::Impl::apply(const Plan& plan) {
         }
       }
       preparations_ = std::move(preparations);
+      for (auto& [key, managed] : made) takeOver(*managed);
       managed_.merge(made);
       for (auto& [key, managed] : managed_) {
         if (const auto want = wants.find(key); want != wants.end()) {
@@ -248,6 +249,18 @@ void Manager::Impl::apply(const Plan& plan) {
   letGo();
   ended_.notify_all();
   wake();
+}
+
+// Under the lock. What one that is replaced has got since the disk was read.
+void Manager::Impl::takeOver(ManagedCertificate& made) const {
+  for (const auto& [key, old] : managed_) {
+    if (!old->certificate || !old->care->held()) continue;
+    const auto& folder = old->routes[old->care->held()->route].folder;
+    for (std::size_t i = 0; i < made.routes.size(); ++i) {
+      const bool newer = !made.certificate || old->certificate->notBefore() > made.certificate->notBefore();
+      if (made.routes[i].folder == folder && newer) made.hold(old->certificate, i, parts_.clock.now());
+    }
+  }
 }
 
 // Under publishing_.
@@ -274,10 +287,9 @@ void Manager::Impl::publishCached(const std::set<tls::CertificateId>& before) {
 // Under applying_. What is missing or differs in the folders that other programs read.
 void Manager::Impl::exportCached() {
   struct Copy {
+    ManagedRef managed;
     Provider provider;
     std::vector<std::string> names;
-    std::string keyType;
-    tls::CertifiedKeyRef certificate;
   };
   std::vector<Copy> copies;
   {
@@ -287,11 +299,11 @@ void Manager::Impl::exportCached() {
       for (const auto& by : managed->sections) {
         const Section* section = sectionNamed(by.provider);
         if (section == nullptr || section->provider.exportTo.empty()) continue;
-        copies.push_back({section->provider, managed->names, key.keyType, managed->certificate});
+        copies.push_back({managed, section->provider, managed->names});
       }
     }
   }
-  for (const auto& copy : copies) exporter_.write(copy.provider, copy.names, copy.keyType, *copy.certificate);
+  for (const auto& copy : copies) exportNow(*copy.managed, copy.provider, copy.names);
 }
 
 std::set<tls::CertificateId> Manager::Impl::wantedIds() const {

@@ -51,24 +51,9 @@ void Manager::Impl::order(ManagedCertificate& managed, CertificateCare::Attempt 
                                            {"provider", name},
                                            {"directory", provider.directory()},
                                            {"key-type", tls::nameOf(managed.keyType)}});
-      OrderTask task{folder,           names,        managed.keyType,      predecessor,         history.newKey,
-                     attempt.replaces, attempt.kind, attempt.passesLimits, history.validations, managed.pace};
-      if (staging) {
-        const auto aside =
-            staging->storage().certificate(staging->directory(), names, std::string(tls::nameOf(managed.keyType)));
-        OrderTask proof{*aside,
-                        names,
-                        managed.keyType,
-                        nullptr,
-                        true,
-                        "",
-                        OrderKind::First,
-                        true,
-                        history.validations,
-                        managed.stagingPace};
-        staging->prove(proof, stop);
-        parts_.log.info("acme.order.proved", {{"names", joined(names)}, {"directory", staging->directory()}});
-      }
+      OrderTask task{folder,           names,        managed.keyType,      predecessor,   history.newKey,
+                     attempt.replaces, attempt.kind, attempt.passesLimits, history.turns, managed.pace};
+      if (staging) prove(managed, *staging, task, stop);
       certificate = provider.obtain(task, stop);
     } catch (const Error& error) {
       failure = error;
@@ -100,8 +85,52 @@ void Manager::Impl::order(ManagedCertificate& managed, CertificateCare::Attempt 
   } catch (const std::exception& error) {
     // Memory, in the middle of saying how it went. The next attempt finds what is on disk.
     parts_.log.error("acme.order.failed", {{"error", error.what()}});
+    std::lock_guard lock(mutex_);
+    if (managed.care->underWay()) {
+      managed.care->failed(makeProblem("postern:internal", error.what()), {}, false, parts_.clock.now(), chance());
+    }
   }
   ended(managed);
+}
+
+// What concerns the names, our DNS or our disk is known before production counts it. A staging CA that is itself in
+// trouble, or that refuses what production may not, holds nothing up.
+void Manager::Impl::prove(ManagedCertificate& managed, ProviderCare& staging, const OrderTask& task,
+                          std::stop_token stop) {
+  // A folder that nobody orders into: the staging section may want the same names itself.
+  const auto aside =
+      staging.storage().certificate(staging.directory(), task.names, std::string(tls::nameOf(task.keyType)) + "-proof");
+  const OrderTask proof{*aside,
+                        task.names,
+                        task.keyType,
+                        nullptr,
+                        true,
+                        "",
+                        OrderKind::First,
+                        true,
+                        task.failedValidations,
+                        managed.stagingPace};
+  try {
+    staging.prove(proof, stop);
+    parts_.log.info("acme.order.proved", {{"names", joined(task.names)}, {"directory", staging.directory()}});
+  } catch (const Error& error) {
+    const FailureClass kind = classOf(error.problem);
+    const bool ofCa = kind == FailureClass::Network || kind == FailureClass::RateLimit ||
+                      (kind == FailureClass::Refused && error.problem.name.empty()) ||
+                      error.problem.type == "postern:certificate";
+    if (!ofCa) throw;
+    staging.failed(error.problem, parts_.clock.now());
+    parts_.log.warn("acme.order.not-proved", {{"names", joined(task.names)},
+                                              {"directory", staging.directory()},
+                                              {"type", error.problem.shortType()},
+                                              {"detail", error.problem.detail},
+                                              {"next", "ordered without the proof"}});
+  } catch (const Delayed& delayed) {
+    parts_.log.warn("acme.order.not-proved", {{"names", joined(task.names)},
+                                              {"directory", staging.directory()},
+                                              {"detail", "limited until " + rfc3339(delayed.until)},
+                                              {"next", "ordered without the proof"}});
+  }
 }
 
 void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef certificate, std::size_t route) {
@@ -118,12 +147,9 @@ void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef ce
       std::lock_guard lock(mutex_);
       failures = managed.care->failures();
       const Time now = parts_.clock.now();
-      managed.certificate = certificate;
-      managed.expirySaid = managed.lateSaid = false;
-      managed.failureSaid.clear();
-      managed.care->succeeded(ManagedCertificate::heldBy(*certificate, route), now);
-      managed.pace.bound(false, 1);
+      managed.hold(certificate, route, now);
       sections = managed.sections;  // none: nobody wants it any more; it stays on disk
+      handOver(managed, route, now, sections);
       names = managed.names;
       next = managed.care->renewal(now);
       statuses = statusesOf(managed, now);
@@ -136,9 +162,10 @@ void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef ce
     if (!published.empty()) parts_.store.publish(published);
   }
   saveHistories(managed);
+  dropOtherOrders(managed, route);
   managed.providerOf(route).succeeded();
   const std::string keyType(tls::nameOf(managed.keyType));
-  for (const auto& provider : exporting) exporter_.write(provider, names, keyType, *certificate);
+  for (const auto& provider : exporting) exportNow(managed, provider, names);
   std::vector<std::string> wantedBy;
   for (const auto& section : sections) wantedBy.push_back(section.provider);
   parts_.log.info("acme.order.valid", {{"names", joined(names)},
@@ -150,6 +177,45 @@ void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef ce
                                        {"renewal", next ? rfc3339(next->at) : ""},
                                        {"failures-before", failures}});
   tell(Event::Kind::Renewed, statuses);
+}
+
+// Under the lock. Another object for the same folder (a section with other fallbacks, or the one that a reload made
+// while this order was under way) has the certificate as well, and orders no second one.
+void Manager::Impl::handOver(const ManagedCertificate& managed, std::size_t route, Time now,
+                             std::vector<CareSection>& sections) {
+  for (const auto& [key, other] : managed_) {
+    if (other.get() == &managed) continue;
+    for (std::size_t i = 0; i < other->routes.size(); ++i) {
+      if (other->routes[i].folder != managed.routes[route].folder) continue;
+      other->hold(managed.certificate, i, now);
+      sections.insert(sections.end(), other->sections.begin(), other->sections.end());
+    }
+  }
+}
+
+// An order that another route still has would only buy the same once more.
+void Manager::Impl::dropOtherOrders(ManagedCertificate& managed, std::size_t route) {
+  for (std::size_t i = 0; i < managed.routes.size(); ++i) {
+    if (i == route || !pendingIn(managed.folderOf(i))) continue;
+    try {
+      managed.folderOf(i).dropPending();
+    } catch (const Error& error) {
+      parts_.log.warn("acme.cache.unwritable",
+                      {{"path", managed.folderOf(i).path().string()}, {"error", error.problem.detail}});
+    }
+  }
+}
+
+// What is in service then, so that no older one comes last.
+void Manager::Impl::exportNow(const ManagedCertificate& managed, const Provider& provider,
+                              const std::vector<std::string>& names) {
+  std::lock_guard exporting(exporting_);
+  tls::CertifiedKeyRef certificate;
+  {
+    std::lock_guard lock(mutex_);
+    certificate = managed.certificate;
+  }
+  if (certificate) exporter_.write(provider, names, std::string(tls::nameOf(managed.keyType)), *certificate);
 }
 
 void Manager::Impl::fail(ManagedCertificate& managed, std::size_t route, const Error& error) {
@@ -180,7 +246,7 @@ void Manager::Impl::fail(ManagedCertificate& managed, std::size_t route, const E
   provider.failed(problem, now);
   std::optional<ChallengeType> challenge;
   try {
-    challenge = provider.challengeFor(names, std::max(history.validations - 1, 0));
+    challenge = provider.challengeFor(names, std::max(history.turns - 1, 0));
   } catch (const Error&) {
   }
   // A full disk is looked at every minute, and is said once.
@@ -225,6 +291,7 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
     const std::string id = renewalCertificateId(*certificate);
     if (before && before->certificateId != id) before.reset();
     std::optional<RenewalInfo> told;
+    std::optional<Time> retryAfter;
     try {
       told = managed.providerOf(route).renewalInfo(*certificate, before, draw, managed.pace, stop);
       if (!told) {
@@ -234,6 +301,7 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
         told->askAgain = now + std::chrono::hours(24);
       }
     } catch (const Error& error) {
+      retryAfter = error.retryAfter;
       parts_.log.info("acme.renewal-info.failed", {{"names", joined(certificate->names())},
                                                    {"type", error.problem.shortType()},
                                                    {"detail", error.problem.detail}});
@@ -246,7 +314,7 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
         moved = told->pick && (!before || before->start != told->start || before->end != told->end);
         managed.care->told(*told);
       } else {
-        managed.care->notTold(parts_.clock.now());
+        managed.care->notTold(parts_.clock.now(), retryAfter);
       }
     }
     if (told) {
@@ -266,6 +334,8 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
     }
   } catch (const std::exception& error) {
     parts_.log.error("acme.renewal-info.failed", {{"error", error.what()}});
+    std::lock_guard lock(mutex_);
+    managed.care->notTold(parts_.clock.now());
   }
   ended(managed);
 }

@@ -36,7 +36,10 @@ void ProviderCare::configure(const Provider& provider) {
     connection_.reset();
     ++trust_;
   }
-  if (provider.contact != provider_.contact) connection_.reset();  // made anew, it tells the CA
+  if (provider.contact != provider_.contact) {
+    connection_.reset();  // made anew, it tells the CA
+    ++trust_;             // also the one that is being made
+  }
   if (!(provider == provider_)) solvers_.clear();
   provider_ = provider;
 }
@@ -128,11 +131,7 @@ tls::CertifiedKeyRef ProviderCare::obtain(const OrderTask& task, std::stop_token
     metadata["not_after"] = rfc3339(certificate->notAfter());
     metadata["issued_at"] = rfc3339(parts_.clock.now());
     task.folder.store(*certificate, metadata);
-    try {
-      pass->issued();
-    } catch (const Error& error) {
-      parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", error.problem.detail}});
-    }
+    enterIssuance(*pass);
     return certificate;
   } catch (const Error& error) {
     noteFailure(task, error);
@@ -141,9 +140,27 @@ tls::CertifiedKeyRef ProviderCare::obtain(const OrderTask& task, std::stop_token
 }
 
 void ProviderCare::prove(const OrderTask& task, std::stop_token stop) {
-  Entered journal(task.folder, {});
-  issued(task, journal, stop);
+  const bool resumes = task.folder.pendingOrder().has_value();
+  const auto pass = gate_.enter(task.names, task.kind, resumes);
+  if (!resumes) pass->ordered();
+  Entered journal(task.folder, [&] { pass->ordered(); });
+  try {
+    issued(task, journal, stop);
+  } catch (const Error& error) {
+    noteFailure(task, error);
+    throw;
+  }
+  enterIssuance(*pass);
   task.folder.dropPending();
+}
+
+// The certificate is there; a ledger that cannot be written does not take it away.
+void ProviderCare::enterIssuance(OrderGate::Pass& pass) {
+  try {
+    pass.issued();
+  } catch (const Error& error) {
+    parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", error.problem.detail}});
+  }
 }
 
 tls::CertifiedKeyRef ProviderCare::issued(const OrderTask& task, Journal& journal, std::stop_token stop) {
@@ -161,6 +178,10 @@ tls::CertifiedKeyRef ProviderCare::issued(const OrderTask& task, Journal& journa
     IssuanceRequest request;
     request.names = task.names;
     request.key = task.folder.pendingKey(task.keyType, reused ? task.predecessor->key() : nullptr);
+    if (task.newKey && task.predecessor && EVP_PKEY_eq(request.key.get(), task.predecessor->key()) == 1) {
+      task.folder.dropPending();  // of an order from before the revocation
+      request.key = task.folder.pendingKey(task.keyType);
+    }
     request.profile = provider.profile;
     request.replaces = task.replaces;
     request.preferredChain = provider.preferredChain;
@@ -350,7 +371,19 @@ std::string ProviderCare::registered(Client& client, const Provider& provider, b
                 out);
   }
   ledger_->record({LedgerEntry::Kind::Account, parts_.clock.now(), {}, OrderKind::First}, parts_.clock.now());
-  return client.newAccount(provider.contact, false, provider.externalAccount, stop);
+  try {
+    return client.newAccount(provider.contact, false, provider.externalAccount, stop);
+  } catch (const Error& error) {
+    // Told to one, meant for all who would ask for the same account.
+    if (classOf(error.problem) == FailureClass::RateLimit && error.retryAfter) {
+      try {
+        ledger_->told(*error.retryAfter, {}, parts_.clock.now());
+      } catch (const Error& failed) {
+        parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", failed.problem.detail}});
+      }
+    }
+    throw;
+  }
 }
 
 void ProviderCare::noteMeta(const Json& meta) {

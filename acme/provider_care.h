@@ -105,6 +105,7 @@ class ProviderCare {
                         Pace& pace, std::stop_token stop);
   tls::CertifiedKeyRef issued(const OrderTask& task, Journal& journal, std::stop_token stop);
   void noteFailure(const OrderTask& task, const Error& error);
+  void enterIssuance(OrderGate::Pass& pass);
   std::shared_ptr<Solver> solverFor(ChallengeType type);
   bool updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop);
   std::string registered(Client& client, const Provider& provider, bool keyIsNew, std::stop_token stop);

@@ -25,7 +25,7 @@ bool isOneOf(std::string_view type, const std::array<std::string_view, N>& types
 
 // Refusals of RFC 8555 section 6.7 (and of its extensions), and what we find out ourselves, that come again until a
 // person changes something.
-constexpr std::array<std::string_view, 17> refusals{"rejectedIdentifier",
+constexpr std::array<std::string_view, 16> refusals{"rejectedIdentifier",
                                                     "caa",
                                                     "unsupportedIdentifier",
                                                     "externalAccountRequired",
@@ -39,7 +39,6 @@ constexpr std::array<std::string_view, 17> refusals{"rejectedIdentifier",
                                                     "invalidProfile",
                                                     "badRevocationReason",
                                                     "alreadyRevoked",
-                                                    "postern:challenge",
                                                     "postern:account",
                                                     "postern:unsupported"};
 // The CA, or the way to it, is in trouble, or the next attempt is another one; nothing was counted against us.
@@ -123,7 +122,7 @@ FailureClass classOfAll(const Problem& problem) {
 FailureClass classOf(const Problem& problem) {
   const std::string type = problem.shortType();
   if (type == "postern:storage") return FailureClass::Storage;
-  if (type == "postern:dns") return FailureClass::Dns;
+  if (type == "postern:dns" || type == "postern:challenge") return FailureClass::Dns;
   if (type == "rateLimited" || problem.status == 429) return FailureClass::RateLimit;
   if (isOneOf(type, refusals)) return FailureClass::Refused;
   // Of a name it is a challenge that was answered wrongly; otherwise the account itself is refused.

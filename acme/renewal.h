@@ -37,7 +37,8 @@ Duration renewBeforeCut(const CertificateFacts& facts, std::optional<std::chrono
 
 // Network: the CA was not reached, or is in trouble itself. RateLimit: it told us to wait. Validation: it could not
 // validate a name, which costs one of the few failures it allows. Dns: a record could not be set or seen, before the CA
-// was asked to look for it. Refused: only a person can mend it. Storage: ours.
+// was asked to look for it, or the CA does not offer this type of challenge. Refused: only a person can mend it.
+// Storage: ours.
 enum class FailureClass { Network, RateLimit, Validation, Dns, Refused, Storage };
 FailureClass classOf(const Problem& problem);
 

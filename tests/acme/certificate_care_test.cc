@@ -116,22 +116,24 @@ TEST(CertificateCare, OrdersOnceInSixHoursHoweverOftenTheWindowSaysNow) {
 
 TEST(CertificateCare, AsksAboutANewCertificateAtOnceAndThenWhenTold) {
   auto care = careOf({route("first")}, heldFrom(start));
-  EXPECT_EQ(care.askAt(), start);
+  EXPECT_EQ(care.askAt(start), start);
   auto info = window(start + 10 * day, start + 12 * day, start + 11 * day);
   info.askAgain = start + 6h;
   care.told(info);
-  EXPECT_EQ(care.askAt(), start + 6h);
+  EXPECT_EQ(care.askAt(start), start + 6h);
 }
 
 TEST(CertificateCare, AsksLessOftenWhileTheCaDoesNotAnswerAndKeepsWhatItSaid) {
   const auto info = window(start + 10 * day, start + 12 * day, start + 11 * day);
   auto care = careOf({route("first")}, heldFrom(start), info);
   care.notTold(start);
-  EXPECT_EQ(care.askAt(), start + 5min);
+  EXPECT_EQ(care.askAt(start), start + 5min);
   care.notTold(start + 5min);
-  EXPECT_EQ(care.askAt(), start + 15min);
+  EXPECT_EQ(care.askAt(start), start + 15min);
+  care.notTold(start, start + 20h);
+  EXPECT_EQ(care.askAt(start), start + 20h);
   for (int i = 0; i < 20; ++i) care.notTold(start);
-  EXPECT_EQ(care.askAt(), start + 6h);
+  EXPECT_EQ(care.askAt(start), start + 6h);
   EXPECT_EQ(care.renewal(start)->at, start + 11 * day);
 }
 
@@ -255,6 +257,60 @@ TEST(CertificateCare, ResumesAnOrderWithoutAskingTheLimits) {
   begun.resumable = true;
   const auto attempt = careOf({begun}, heldFrom(start)).next(start, [](std::size_t, OrderKind) { return start + day; });
   EXPECT_EQ(attempt.at, start);
+}
+
+TEST(CertificateCare, ResumesAnOrderThatWaitsAtTheFallbackAndBeginsNoOtherForIt) {
+  auto waiting = route("second");
+  waiting.resumable = true;
+  auto care = careOf({route("first"), waiting}, heldFrom(start));
+  const auto attempt = care.next(start, unlimited);
+  EXPECT_EQ(attempt.route, 1U);
+  care.begin(attempt, start);
+  care.succeeded(heldFrom(start, 90 * day, 1), start);
+  EXPECT_GT(care.next(start, unlimited).at, start + 59 * day);
+}
+
+TEST(CertificateCare, ForgetsAnOrderOfAnotherRouteOnceThereIsACertificate) {
+  auto waiting = route("second");
+  waiting.resumable = true;
+  auto care = careOf({route("first"), waiting});
+  care.begin(care.next(start, unlimited), start);
+  ASSERT_EQ(care.underWay()->route, 0U);
+  care.succeeded(heldFrom(start), start);
+  EXPECT_FALSE(care.routes()[1].resumable);
+  EXPECT_GT(care.next(start, unlimited).at, start + 59 * day);
+}
+
+TEST(CertificateCare, AsksTheLimitsAgainWhenTheOrderThatWaitedIsGone) {
+  auto begun = route("first");
+  begun.resumable = true;
+  auto care = careOf({begun});
+  const auto limits = [](std::size_t, OrderKind) { return start + day; };
+  const auto attempt = care.next(start, limits);
+  ASSERT_EQ(attempt.at, start);
+  care.begin(attempt, start);
+  care.givenBack(attempt, start);
+  EXPECT_EQ(care.next(start, limits).at, start + day);
+}
+
+TEST(CertificateCare, TakesTheNextTypeOfChallengeAfterAnyFailureThatIsOfTheType) {
+  for (const char* type : {"postern:challenge", "postern:dns", "urn:ietf:params:acme:error:connection"}) {
+    auto care = careOf({route("first")});
+    failAt(care, start, makeProblem(type, "", "mail.example.org"));
+    EXPECT_EQ(care.routes()[0].history.turns, 1) << type;
+  }
+  auto care = careOf({route("first")});
+  failAt(care, start, outage());
+  EXPECT_EQ(care.routes()[0].history.turns, 0);
+}
+
+TEST(CertificateCare, IsDueAlsoWhenTheClockWasAheadAtTheStart) {
+  auto care = careOf({route("first")});
+  EXPECT_LE(care.next(start - 365 * day, unlimited).at, start - 365 * day);
+  auto held = careOf({route("first")}, heldFrom(start - day));
+  EXPECT_LE(*held.askAt(start - 365 * day), start - 365 * day);
+  care.orderNow(start + 365 * day, true);
+  EXPECT_LE(care.next(start, unlimited).at, start);
 }
 
 }  // namespace

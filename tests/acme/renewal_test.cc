@@ -121,7 +121,7 @@ TEST(Failures, AreClassedByWhoCanMendThem) {
   EXPECT_EQ(classOf(problem("externalAccountRequired", "", 403)), FailureClass::Refused);
   EXPECT_EQ(classOf(problem("invalidProfile", "", 400)), FailureClass::Refused);
   EXPECT_EQ(classOf(problem("alreadyReplaced", "", 409)), FailureClass::Network);
-  EXPECT_EQ(classOf(problem("postern:challenge", "a.test")), FailureClass::Refused);
+  EXPECT_EQ(classOf(problem("postern:challenge", "a.test")), FailureClass::Dns);
   EXPECT_EQ(classOf(problem("postern:account")), FailureClass::Refused);
   EXPECT_EQ(classOf(problem("postern:dns", "a.test")), FailureClass::Dns);
   EXPECT_EQ(classOf(problem("postern:certificate", "a.test")), FailureClass::Validation);

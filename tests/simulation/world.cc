@@ -245,7 +245,7 @@ void World::record(const Managed& managed, acme::LedgerEntry::Kind kind, acme::O
 bool World::onlyAsked(int certificate) {
   Managed& managed = managed_[static_cast<std::size_t>(certificate)];
   const Time now = serversNow();
-  const auto question = managed.care->askAt();
+  const auto question = managed.care->askAt(now);
   if (now >= managed.dueAt || !question || *question > now || ++managed.wakes % 4 == 0 || ask(managed)) return false;
   pushWake(managed, certificate);
   return true;
@@ -253,7 +253,7 @@ bool World::onlyAsked(int certificate) {
 
 void World::pushWake(const Managed& managed, int certificate) {
   const Time now = serversNow();
-  const auto question = managed.care->askAt();
+  const auto question = managed.care->askAt(now);
   const Time at = question ? std::min(managed.dueAt, *question) : managed.dueAt;
   push(now_ + std::max<Duration>(at - now, 10ms), Event::What::Wake, certificate);
 }
@@ -266,7 +266,7 @@ void World::plan(int certificate) {
   const Time now = serversNow();
   auto attempt = next(managed);
   if (attempt.at > now) {
-    const auto question = managed.care->askAt();
+    const auto question = managed.care->askAt(now);
     if (question && *question <= now && ask(managed)) attempt = next(managed);
   }
   if (attempt.at <= now) {
