@@ -73,7 +73,7 @@ Json answered(const Json& asked, FakeCa& ca) {
     request.body = asked["body"].string();
     const acme::HttpResponse response = ca.send(request, {});
     Json::Array headers;
-    for (const auto& [name, value] : response.headers) headers.push_back(Json::Array{name, value});
+    for (const auto& [name, value] : response.headers) headers.push_back(Json::strings({name, value}));
     json["status"] = response.status;
     json["headers"] = std::move(headers);
     json["body"] = response.body;
