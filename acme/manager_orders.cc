@@ -148,10 +148,10 @@ Time Manager::Impl::beginWhatIsDue(Time now) {
     if (!managed->wanted() || managed->work) continue;
     if (isBusy(*managed)) continue;  // the end of the other one wakes us
     // Whose slots are all taken waits for one anyhow; its limits are asked then.
-    const auto limits = [&](std::size_t route, OrderKind kind) {
-      ProviderCare& provider = managed->providerOf(route);
+    const auto limits = [&, &one = *managed](std::size_t route, OrderKind kind) {
+      ProviderCare& provider = one.providerOf(route);
       if (working[&provider] >= provider.ordersAtOnce()) return Time::min();
-      return provider.earliest(managed->names, kind, now);
+      return provider.earliest(one.names, kind, now);
     };
     CertificateCare::Attempt attempt = managed->care->next(now, limits);
     const auto ask = managed->care->askAt(now);
