@@ -203,8 +203,11 @@ void CertificateCare::orderNow(Time now, bool forced) {
   ordered_ = Ordered{now, forced};
 }
 
-void CertificateCare::wantNewKey() {
-  for (Route& route : routes_) route.history.newKey = true;
+void CertificateCare::wantNewKey(const std::string& revokedSerial) {
+  for (Route& route : routes_) {
+    route.history.newKey = true;
+    route.history.revokedSerial = revokedSerial;
+  }
 }
 
 void CertificateCare::begin(const Attempt& attempt, Time now) {

@@ -79,9 +79,9 @@ class CertificateCare {
   // An administrator asks: the back-off is forgotten, and the next attempt is due now.
   void orderNow(Time now, bool forced);
   void forgetOrderNow() { ordered_.reset(); }
-  void pendingDropped(std::size_t route);  // the order under way there was given up, with its key
-  void newKeyIsThere();                    // the successor of what was revoked is the one held
-  void wantNewKey();                       // the one there is was revoked: it is due until there is another
+  void pendingDropped(std::size_t route);             // the order under way there was given up, with its key
+  void newKeyIsThere();                               // the successor of what was revoked is the one held
+  void wantNewKey(const std::string& revokedSerial);  // the one there is was revoked: it is due until there is another
   void begin(const Attempt& attempt, Time now);
   void succeeded(Held held, Time now);
   // Returns the time of the next attempt, limits aside. `resumable`: the order under way goes on in it.

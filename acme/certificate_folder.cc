@@ -300,6 +300,7 @@ AttemptHistory CertificateFolder::history() const {
   history.configuration = json["configuration"].string();
   history.lastAriOrder = timeFrom(json["last_ari_order"]);
   history.newKey = json["new_key"].boolean();
+  history.revokedSerial = json["revoked_serial"].string();
   return history;
 }
 
@@ -318,6 +319,7 @@ void CertificateFolder::saveHistory(const AttemptHistory& history) {
   json["configuration"] = history.configuration;
   json["last_ari_order"] = toJson(history.lastAriOrder);
   json["new_key"] = history.newKey;
+  json["revoked_serial"] = history.revokedSerial;
   writeCacheFile(path_ / "history.json", json.pretty());
 }
 

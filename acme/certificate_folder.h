@@ -39,6 +39,7 @@ struct AttemptHistory {
   std::string configuration;         // digest of the provider's settings at the last attempt
   std::optional<Time> lastAriOrder;  // when the CA's window alone led to a certificate
   bool newKey = false;               // the last certificate was revoked: the next is not for its key
+  std::string revokedSerial;         // of that one; another one in its folder is its successor
   bool operator==(const AttemptHistory&) const = default;
 };
 

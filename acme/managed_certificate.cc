@@ -67,6 +67,9 @@ ManagedCertificate::ManagedCertificate(std::vector<Route> ways, std::vector<std:
     }
     known.push_back(std::move(facts));
   }
+  // The process ended between the storing of the successor and that of the history.
+  const bool succeeded = held && certificate->serial() != known[held->route].history.revokedSerial;
+  for (auto& route : known) route.history.newKey = route.history.newKey && !succeeded;
   care = std::make_unique<CertificateCare>(std::move(known), held, std::move(info), now);
   if (const AttemptHistory* failure = care->lastFailure()) failureSaid = failure->lastError->type;
 }

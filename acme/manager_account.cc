@@ -131,7 +131,7 @@ void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey
   {
     std::lock_guard lock(mutex_);
     stale = managed.ordering();
-    managed.care->wantNewKey();
+    managed.care->wantNewKey(revoked.serial());
     if (!stale) drop();
   }
   saveHistories(managed);
@@ -147,7 +147,7 @@ void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey
     if (replaced) {
       managed.care->newKeyIsThere();
     } else if (!managed.ordering()) {
-      managed.care->wantNewKey();  // again: what was stale may have ended with a certificate for the old key
+      managed.care->wantNewKey(revoked.serial());  // again: what was stale may have ended with a certificate for the old key
       managed.care->orderNow(parts_.clock.now(), true);
     }
   }

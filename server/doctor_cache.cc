@@ -182,11 +182,18 @@ Findings examineLedger(const Examination& of, const acme::Provider& provider, Lo
   try {
     writeFileAtomically(copy / "ledger.jsonl", *bytes);
     for (const auto& limit : acme::LedgerFile(copy, provider.directory, log).left(of.now)) {
-      if (limit.left > 0) continue;
+      const std::string again = limit.refillAt ? rfc3339(*limit.refillAt) : "";
+      if (limit.left > 0) {
+        findings.push_back({Weight::Note, "ledger", provider.name,
+                            std::to_string(limit.left) + " left of the limit: " + limit.limit +
+                                (again.empty() ? "" : "; one more at " + again),
+                            "nothing is to be done: an order that would pass it waits, and goes out by itself"});
+        continue;
+      }
       findings.push_back(
           {Weight::Warning, "ledger", provider.name,
            "nothing is left of the limit: " + limit.limit +
-               (limit.refillAt ? "; the next order it lets out is at " + rfc3339(*limit.refillAt) : std::string()),
+               (again.empty() ? "" : "; the next order it lets out is at " + again),
            "wait; orders go out by themselves then. Put several names into one certificate, or ask the CA for more"});
     }
   } catch (...) {

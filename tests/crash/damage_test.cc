@@ -1,6 +1,7 @@
 // Every file of the cache, damaged in every way that disks, editors and backups know: the server comes up and serves.
 #include <fstream>
 #include <iostream>
+#include <set>
 
 #include "tests/crash/scene.h"
 
@@ -75,9 +76,13 @@ class Damaged : public Scene {
     return false;
   }
 
-  // Damages each file of the kept cache in each way and lives on it, beginning at `begins`. Returns the cases.
-  int liveOnAllDamages(const std::string& kept, Time begins, const std::string& successorOf) {
+  // Damages each file of the kept cache in each way and lives on it, beginning at `begins`.
+  struct Result {
     int cases = 0;
+    std::set<std::string> names;  // of the files that were damaged
+  };
+  Result liveOnAllDamages(const std::string& kept, Time begins, const std::string& successorOf) {
+    Result result;
     restoreCache(kept);
     const auto all = files();
     for (std::size_t which = 0; which < all.size(); ++which) {
@@ -85,7 +90,8 @@ class Damaged : public Scene {
         restoreCache(kept);
         clock.set(begins);
         if (!damage(all, which, kind)) continue;
-        ++cases;
+        ++result.cases;
+        result.names.insert(all[which].filename());
         const int issued = ca->issued();
         const std::string what = all[which].string() + " is " + nameOf(kind);
         Life made = life(successorOf);
@@ -94,34 +100,47 @@ class Damaged : public Scene {
         EXPECT_LE(ca->issued(), issued + 1) << what;
         if (HasFailure()) {
           std::cout << said();
-          return cases;
+          return result;
         }
       }
     }
-    return cases;
+    return result;
   }
 };
 
+// What is in a cache between two orders.
+const std::set<std::string> lasting{"privkey.pem",  "fullchain.pem",     "metadata.json", "current", "account.json",
+                                    "history.json", "renewal-info.json", "ledger.jsonl",  "lock",    "directory.json"};
+
 TEST_F(Damaged, AnyFileOfARunningServersCacheLeavesACertificateServed) {
+  offerWindows();
   std::string serial;
   for (int generation = 0; generation < 3; ++generation) {
     if (generation > 0) clock.advance(renewalDue);
-    const Ending ending = live(life(serial));
+    Life made = life(serial);
+    made.awaitsWindow = true;
+    const Ending ending = live(made);
     ASSERT_EQ(ending.status, 0) << ending.words;
     serial = ending.serial;
   }
   keepCacheAs("whole");
-  const int cases = liveOnAllDamages("whole", clock.now() + 24h, "");
-  EXPECT_GT(cases, 90);
-  std::cout << "damage: " << cases << " cases of a file of a complete cache, served after each" << std::endl;
+  const Result result = liveOnAllDamages("whole", clock.now() + 24h, "");
+  EXPECT_GT(result.cases, 110);
+  EXPECT_EQ(result.names, lasting);
+  std::cout << "damage: " << result.cases << " cases of a file of a complete cache, served after each" << std::endl;
 }
 
 TEST_F(Damaged, AnyFileBeforeARenewalLeavesItPossible) {
-  const Ending first = live(life());
+  offerWindows();
+  Life made = life();
+  made.awaitsWindow = true;
+  const Ending first = live(made);
   ASSERT_EQ(first.status, 0) << first.words;
   keepCacheAs("due");
-  const int cases = liveOnAllDamages("due", clock.now() + renewalDue, first.serial);
-  std::cout << "damage: " << cases << " cases of a file before a renewal, renewed after each" << std::endl;
+  const Result result = liveOnAllDamages("due", clock.now() + renewalDue, first.serial);
+  EXPECT_GT(result.cases, 60);
+  EXPECT_EQ(result.names, lasting);
+  std::cout << "damage: " << result.cases << " cases of a file before a renewal, renewed after each" << std::endl;
 }
 
 TEST_F(Damaged, AnyFileInTheMiddleOfAnOrderLeavesItPossible) {
@@ -136,8 +155,13 @@ TEST_F(Damaged, AnyFileInTheMiddleOfAnOrderLeavesItPossible) {
     ASSERT_TRUE(live(made).killed) << "no point in the middle of an order";
   } while (!knowsAnOrder());
   keepCacheAs("order");
-  const int cases = liveOnAllDamages("order", clock.now(), "");
-  std::cout << "damage: " << cases << " cases of a file in the middle of an order, issued after each" << std::endl;
+  const Result result = liveOnAllDamages("order", clock.now(), "");
+  EXPECT_GT(result.cases, 45);
+  for (const char* name : {"pending-order.json", "privkey.pem", "account.json", "ledger.jsonl", "directory.json"}) {
+    EXPECT_EQ(result.names.count(name), 1U) << name;
+  }
+  std::cout << "damage: " << result.cases << " cases of a file in the middle of an order, issued after each"
+            << std::endl;
 }
 
 }  // namespace

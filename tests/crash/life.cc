@@ -51,11 +51,7 @@ class Child {
       acme::Manager manager({clock_, log_, store_, challenges_, httpChallenges_, pipeTransports(pipe_, clock_), {}});
       manager.apply(planFor(life_, directory_));
       manager.start();
-      if (life_.rollsOver) {
-        report["account"] = manager.rolloverAccount("main", {}).url;
-      } else {
-        obtain(manager, report);
-      }
+      live(manager, report);
     } catch (const std::exception& error) {
       report["words"] = error.what();
       status = 1;
@@ -67,6 +63,25 @@ class Child {
   }
 
  private:
+  void live(acme::Manager& manager, Json& report) {
+    switch (life_.deed) {
+      case Deed::Obtain: obtain(manager, report); return;
+      case Deed::Attempt: attempt(manager); return;
+      case Deed::RollOver: report["account"] = manager.rolloverAccount("main", {}).url; return;
+      case Deed::Deactivate: report["account"] = manager.deactivateAccount("main", {}).url; return;
+      case Deed::Revoke:
+        if (manager.revoke(lifeName, "", 1, {}).revoked.size() != 1) throw std::runtime_error("nothing was revoked");
+        obtain(manager, report);
+        return;
+    }
+  }
+
+  static void attempt(acme::Manager& manager) {
+    manager.waitFor({tls::acmeCertificate("main", {lifeName})}, {});
+    const auto error = manager.status().certificates.at(0).lastError;
+    if (error) throw std::runtime_error(error->type + ": " + error->detail);
+  }
+
   // Waits for attempt after attempt, each at the time that the manager has set for it.
   void obtain(acme::Manager& manager, Json& report) {
     for (;;) {
@@ -76,6 +91,10 @@ class Child {
       if (!life_.successorOf.empty() && !certificate.certificate) servedAlways_ = false;
       if (certificate.certificate && certificate.certificate->serial() != life_.successorOf &&
           certificate.state == acme::CertificateState::Valid) {
+        // The question goes out behind the order, and the destructor waits for what it stores.
+        while (life_.awaitsWindow && manager.status().certificates.at(0).renewReason != acme::RenewReason::Ari) {
+          std::this_thread::sleep_for(1ms);
+        }
         report["serial"] = certificate.certificate->serial();
         report["account"] = status.providers.at(0).account;
         return;

@@ -11,15 +11,23 @@
 
 namespace postern::test {
 
+// What it lives for, once.
+enum class Deed {
+  Obtain,   // a certificate that is valid at the end
+  Attempt,  // what is due now, however it ends
+  RollOver,
+  Deactivate,  // the account; and no order
+  Revoke       // the certificate, and then obtains another
+};
+
 struct Life {
   std::filesystem::path cache;
   Time begins{};
   Fault fault;
   bool reuseKey = false;
-  // What it lives for: a certificate that is valid at the end, of which this is not the serial ("": any).
-  std::string successorOf;
-  // Instead: rolls the account's key over, once, and that is all.
-  bool rollsOver = false;
+  Deed deed = Deed::Obtain;
+  std::string successorOf;    // the certificate at the end is not of this serial ("": any)
+  bool awaitsWindow = false;  // it ends when the CA has told, too, when that certificate is to be renewed
 };
 
 struct Ending {

@@ -31,6 +31,15 @@ class Scene : public ::testing::Test {
 
   void newCa() { ca = std::make_unique<FakeCa>(clock); }
 
+  // With ARI: a window that is the first day of the second half of each lifetime, before any rule of ours.
+  void offerWindows() const {
+    ca->offerRenewalInfo(true);
+    ca->suggestWindows([](const IssuedCertificate& issued) {
+      const Time middle = issued.notBefore + (issued.notAfter - issued.notBefore) / 2;
+      return RenewalWindow{middle, middle + 24h};
+    });
+  }
+
   Life life(const std::string& successorOf = "") const {
     Life made;
     made.cache = cache();
@@ -87,6 +96,18 @@ class Scene : public ::testing::Test {
       }
     }
     return false;
+  }
+  // Whether it is on disk that the next certificate is to be for a key of its own.
+  bool wantsNewKey() const {
+    const auto history = Json::parse(support::contentOf(certificateFolder() / "history.json"));
+    return history && (*history)["new_key"].boolean();
+  }
+  // account.json of the one account.
+  Json accountOnDisk() const {
+    for (const auto& each : acme::foldersIn(cache() / acme::directoryFolderName(ca->directoryUrl()) / "accounts")) {
+      if (const auto account = Json::parse(support::contentOf(each / "account.json"))) return *account;
+    }
+    return {};
   }
   // Every file below the cache by its relative path, sorted; links among them where they are wanted.
   std::vector<fs::path> files() const {

@@ -390,6 +390,35 @@ TEST_F(Doctor, FindsALedgerWithNothingLeftAndLeavesTheFileAlone) {
   EXPECT_EQ(support::contentOf(directoryFolder / "ledger.jsonl"), "no ledger\n");
 }
 
+TEST_F(Doctor, SaysWhatIsLeftOfEachTouchedLimit) {
+  provider.directory = acme::letsEncryptDirectory;
+  const Time at = of.now - 1h;
+  {
+    using Kind = acme::LedgerEntry::Kind;
+    acme::LedgerFile ledger(folder / "cache" / acme::directoryFolderName(provider.directory), provider.directory, log);
+    for (int i = 0; i < 2; ++i) {
+      ledger.record({Kind::Issuance, at, {"mail.example.org"}, acme::OrderKind::First}, of.now);
+    }
+    for (int i = 0; i < 10; ++i) ledger.record({Kind::Account, at, {}, acme::OrderKind::First}, of.now);
+  }
+  const auto findings = examineLedger(of, provider, log);
+  const auto said = [&](Weight weight, const std::string& words) {
+    return std::any_of(findings.begin(), findings.end(), [&](const Finding& each) {
+      return each.weight == weight && each.problem.find(words) != std::string::npos && !each.remedy.empty();
+    });
+  };
+  ASSERT_EQ(findings.size(), 3U) << doctorText(findings);
+  // Five a week: each takes a fifth of it to come back.
+  const std::string more = "; one more at " + rfc3339(at + std::chrono::minutes(168h) / 5);
+  EXPECT_TRUE(said(Weight::Note, "3 left of the limit: certificates per exact set mail.example.org" + more))
+      << doctorText(findings);
+  EXPECT_TRUE(said(Weight::Note, "48 left of the limit: certificates per registered domain example.org; one more at "))
+      << doctorText(findings);
+  // Ten in three hours: of those of an hour ago three have come back.
+  EXPECT_TRUE(said(Weight::Note, "3 left of the limit: new accounts; one more at ")) << doctorText(findings);
+  EXPECT_TRUE(doctorJson(findings)["ok"].boolean());  // notes: nothing is wrong
+}
+
 TEST_F(Doctor, FindsACertificateThatShouldHaveBeenRenewed) {
   const testing::TestCa ca;
   const auto store = [&](Duration left) {
