@@ -147,7 +147,8 @@ void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey
     if (replaced) {
       managed.care->newKeyIsThere();
     } else if (!managed.ordering()) {
-      managed.care->wantNewKey(revoked.serial());  // again: what was stale may have ended with a certificate for the old key
+      managed.care->wantNewKey(
+          revoked.serial());  // again: what was stale may have ended with a certificate for the old key
       managed.care->orderNow(parts_.clock.now(), true);
     }
   }
