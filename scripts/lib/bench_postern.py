@@ -69,7 +69,7 @@ def static_config(folder, pairs):
 
 def cached_config(folder, cache, directory, count):
     """One listener whose provider has `count` certificates in `cache`, of bench_cache's names."""
-    names = ", ".join(f'"host-{i}.bench.example.test"' for i in range(1, count))
+    names = ",\n".join(f'"host-{i}.bench.example.test"' for i in range(1, count))
     return f"""
 [server]
 hostname = "host-0.bench.example.test"

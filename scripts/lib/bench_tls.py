@@ -217,7 +217,7 @@ class Bench:
 
     def swap(self):
         print(f"\n{self.swaps} swaps by `reload`, 64 clients shaking hands, 1000 idle sessions open")
-        leaves = [self.keys.leaf(f"swap-{i}") for i in range(2)]
+        leaves = [self.keys.leaf(f"swap-{i}") for i in range(4)]
         postern = self.postern("swap", {"ecdsa": self.ecdsa[:2]})
         ports = postern.ports()
         memory = {}
