@@ -266,9 +266,9 @@ class Pebble:
     def orders_made(self):
         return self.log().count("Added order ")
 
-    def requests(self):
-        """How many ACME requests were made, the directory among them."""
-        return sum(line.count(" -> calling handler()") for line in self.log().splitlines())
+    def requests(self, to=""):
+        """How many ACME requests were made, the directory among them; or of those, the ones to this path."""
+        return sum(line.count(" -> calling handler()") for line in self.log().splitlines() if to in line)
 
     def _dns(self, path, value):
         request = urllib.request.Request(f"http://127.0.0.1:{self.dns_management_port}/{path}",

@@ -257,7 +257,10 @@ class Newer(Case):
         wait_until(lambda: len(glob.glob(pattern)) == 10, "the CA was asked for all ten windows")
         requests = pebble.requests()
         self.assertGreaterEqual(requests, 10 * 6)  # they are counted
-        self.assertLessEqual(requests, 8 * 10 + 4)
+        # Two of an authorization, one of an order: what is looked at again is what a busy machine was slow with.
+        again = pebble.requests(to="/authZ/") + pebble.requests(to="/my-order/") - 3 * 10
+        self.assertLess(again, 3 * 10)
+        self.assertLessEqual(requests - max(again, 0), 8 * 10 + 4)
 
     def asked_at_the_start(self, pebble, server, window, explanation=None):
         """The CA answers `window` (seconds from now) at the next start, when Postern has not asked before."""

@@ -178,6 +178,13 @@ TEST_F(FileWatchTest, GoesOverToOtherFiles) {
   EXPECT_EQ(looks_.count(), before + 1);
 }
 
+// Not where the undefined behaviour sanitizer needs descriptors itself, to look at an object's type.
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer) || __has_feature(address_sanitizer)
+#define POSTERN_NEEDS_DESCRIPTORS
+#endif
+#endif
+#ifndef POSTERN_NEEDS_DESCRIPTORS
 TEST_F(FileWatchTest, SaysWhereItCannotListenOnceAndLooksByTheClock) {
   LogSettings toFile;
   toFile.file = at("log");
@@ -197,6 +204,7 @@ TEST_F(FileWatchTest, SaysWhereItCannotListenOnceAndLooksByTheClock) {
   EXPECT_NE(said.find("tls.files.polled"), std::string::npos);
   EXPECT_EQ(said.find("tls.files.polled"), said.rfind("tls.files.polled"));
 }
+#endif
 
 }  // namespace
 }  // namespace postern::tls
