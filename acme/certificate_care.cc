@@ -164,7 +164,8 @@ std::optional<Time> CertificateCare::askAt(Time now) const {
   if (!held_ || held_->renewalId.empty() || !wanted()) return std::nullopt;
   const bool known = info_ && info_->certificateId == held_->renewalId;
   // Never more than a day is told; what lies further away was written under a wrong clock.
-  return known && info_->askAgain <= now + 25h ? info_->askAgain : std::min(since_, now);
+  const Time at = known && info_->askAgain <= now + 25h ? info_->askAgain : std::min(since_, now);
+  return heeded(held_->route, at, now);  // a CA that told us to wait, or is in trouble, is not asked meanwhile either
 }
 
 std::optional<Time> CertificateCare::lateFrom() const {

@@ -123,6 +123,12 @@ TEST(CertificateCare, AsksAboutANewCertificateAtOnceAndThenWhenTold) {
   EXPECT_EQ(care.askAt(start), start + 6h);
 }
 
+TEST(CertificateCare, AsksNothingOfACaThatToldItToWait) {
+  auto care = careOf({route("first")}, heldFrom(start - 61 * day));
+  failAt(care, start, problem("rateLimited"), start + 5h);
+  EXPECT_GE(care.askAt(start), start + 5h);
+}
+
 TEST(CertificateCare, AsksLessOftenWhileTheCaDoesNotAnswerAndKeepsWhatItSaid) {
   const auto info = window(start + 10 * day, start + 12 * day, start + 11 * day);
   auto care = careOf({route("first")}, heldFrom(start), info);
