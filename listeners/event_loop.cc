@@ -22,14 +22,6 @@ namespace postern::listeners {
 namespace {
 thread_local const EventLoop* here = nullptr;
 
-// Connections add and take away events many times between two waits; without a list of changes each would be a system
-// call. Such a list is wrong for descriptors that were duplicated, and nobody here duplicates one.
-EventBasePtr makeBase() {
-  const std::unique_ptr<event_config, void (*)(event_config*)> config(event_config_new(), event_config_free);
-  if (!config || event_config_set_flag(config.get(), EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) != 0) return nullptr;
-  return EventBasePtr(event_base_new_with_config(config.get()));
-}
-
 void ignoreSigpipe() {
   static std::once_flag once;
   std::call_once(once, [] { ::signal(SIGPIPE, SIG_IGN); });
@@ -47,7 +39,7 @@ struct EventLoop::State {
   bool ending = false;
   std::thread thread;
 
-  State() : base(makeBase()), wakeFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
+  State() : base(event_base_new()), wakeFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {
     if (!base) throw SystemError("cannot make an event base", errno);
     if (wakeFd < 0) throw SystemError("cannot make an eventfd", errno);
     wake.reset(event_new(base.get(), wakeFd, EV_READ | EV_PERSIST, onWake, this));
