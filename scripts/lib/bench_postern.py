@@ -49,6 +49,7 @@ protocol = "{protocol}"
 max-connections = 60000
 tls.certificate = "{certificate}"
 tls.implicit = {implicit}
+idle-timeout = "1h"
 """
 
 
