@@ -192,7 +192,8 @@ Status Manager::Impl::status() const {
   for (const auto& [key, managed] : managed_) {
     for (const auto& section : managed->sections) {
       auto one = managed->status(section, now);
-      one.certificate = served->find(section.id);
+      // One that came this moment is about to be published: "valid" never stands there without its certificate.
+      if (auto found = served->find(section.id)) one.certificate = std::move(found);
       status.certificates.push_back(std::move(one));
     }
   }
