@@ -24,8 +24,7 @@ class DnsHook : public DnsMethod {
   void remove(const TxtRecord& record, std::stop_token stop) override;
 
  private:
-  void run(const std::string& action, const TxtRecord& record, Duration longest, Duration afterStop,
-           const std::stop_token& stop);
+  void run(const std::string& action, const TxtRecord& record, Duration afterStop, const std::stop_token& stop);
 
   const std::string program_;
   const std::map<std::string, std::string> environment_;

@@ -14,14 +14,15 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace postern {
 namespace {
 
 using Steady = std::chrono::steady_clock;
 
-constexpr std::size_t longestLine = 4096;
-constexpr int mostLines = 1000;
+constexpr std::size_t longestLine = 1000, linesKept = 3;
+constexpr int mostLines = 200;
 constexpr auto grace = std::chrono::milliseconds(500);  // between SIGTERM and SIGKILL
 constexpr int lookEvery = 20;                           // milliseconds: stop tokens and ends of children wake no poll
 
@@ -93,6 +94,7 @@ std::vector<char*> pointersTo(std::vector<std::string>& texts) {
 // Ours behind the program's own; a variable that both have is the program's.
 std::vector<std::string> environmentOf(const Program& program) {
   std::vector<std::string> all = program.environment;
+  if (!program.inherits) return all;
   for (char** each = environ; each != nullptr && *each != nullptr; ++each) {
     const std::string_view ours = *each;
     const std::string_view name = ours.substr(0, ours.find('=') + 1);
@@ -136,13 +138,17 @@ class Lines {
   void flush() {
     if (!text_.empty() && text_.back() == '\r') text_.pop_back();
     if (!text_.empty() && ++count_ <= mostLines && line_) line_(text_);
+    if (!trimmed(text_).empty()) last_.emplace_back(trimmed(text_));
+    if (last_.size() > linesKept) last_.erase(last_.begin());
     text_.clear();
   }
+  std::vector<std::string> last() && { return std::move(last_); }
 
  private:
   const std::function<void(std::string_view)>& line_;
   std::string text_;
   int count_ = 0;
+  std::vector<std::string> last_;
 };
 
 // The child from its start until it was waited for, whatever happens between.
@@ -249,7 +255,8 @@ ProgramEnd runProgram(const Program& program, std::stop_token stop,
 
   Lines lines(line);
   std::string_view left = program.input;
-  const auto deadline = Steady::now() + program.limit;
+  auto deadline = Steady::now() + program.limit;
+  bool stopping = false;
   std::optional<ProgramEnd::How> cut;
   std::optional<Steady::time_point> killAt;
   for (;;) {
@@ -263,6 +270,7 @@ ProgramEnd runProgram(const Program& program, std::stop_token stop,
       if (cut) child.tell(SIGKILL);
       ProgramEnd end;
       end.limit = program.limit;
+      end.lastLines = std::move(lines).last();
       if (cut) {
         end.how = *cut;
       } else if (WIFSIGNALED(*status)) {
@@ -274,8 +282,12 @@ ProgramEnd runProgram(const Program& program, std::stop_token stop,
       return end;
     }
     const auto now = Steady::now();
-    if (!cut && (stop.stop_requested() || now >= deadline)) {
-      cut = stop.stop_requested() ? ProgramEnd::How::Stopped : ProgramEnd::How::TimedOut;
+    if (!stopping && stop.stop_requested()) {
+      stopping = true;
+      deadline = std::min(deadline, now + program.afterStop);
+    }
+    if (!cut && now >= deadline) {
+      cut = stopping ? ProgramEnd::How::Stopped : ProgramEnd::How::TimedOut;
       child.tell(SIGTERM);
       killAt = now + grace;
     }
