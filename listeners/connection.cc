@@ -40,7 +40,8 @@ Connection::Connection(std::shared_ptr<Household> household, std::shared_ptr<con
       terms_(std::move(terms)),
       loop_(loop),
       channel_(std::make_unique<Channel>(eventLoop().base(), descriptor, static_cast<Channel::Watcher&>(*this))),
-      remote_(remote) {
+      remote_(remote),
+      ours_(household_->environment.isOurs(remote)) {
   household_->arrived();
   handshakeDeadline_ = Clock::now() + terms_->settings.tlsTimeout;
 }
@@ -116,8 +117,8 @@ void Connection::readProxyHeader() {
 // The client's true address is known: its places, then TLS or the session.
 void Connection::admit() {
   auto& shared = household_->environment.limits;
-  if (!shared.enter(remote_.address)) return refuse("max-connections-per-ip");
-  if (!household_->limits.enter(remote_.address)) {
+  if (!shared.enter(remote_.address, ours_)) return refuse("max-connections-per-ip");
+  if (!household_->limits.enter(remote_.address, ours_)) {
     shared.leave(remote_.address);
     return refuse("max-connections-per-ip of the listener");
   }
@@ -169,31 +170,32 @@ void Connection::beginHandshake() {
 
 bool Connection::enterHandshake() {
   auto &shared = household_->environment.limits, &own = household_->limits;
-  std::string_view limit;
-  if (!own.enterHandshake()) {
-    limit = "max-handshakes of the listener";
-  } else if (!shared.enterHandshake()) {
-    own.leaveHandshake();
-    limit = "max-handshakes";
-  } else {
+  std::string_view limit = shared.enterHandshake(remote_.address, ours_);
+  bool ofListener = false;
+  if (limit.empty()) {
+    limit = own.enterHandshake(remote_.address, ours_);
+    ofListener = !limit.empty();
+    if (ofListener) shared.leaveHandshake(remote_.address);
+  }
+  if (limit.empty()) {
     handshaking_ = true;
     // A CA that validates dials several times at once, and others learn from a challenge-only listener in one message
     // that nobody is there.
-    const bool counts = terms_->settings.protocol != Protocol::ChallengeOnly;
+    const bool counts = terms_->settings.protocol != Protocol::ChallengeOnly && !ours_;
     if (!counts || (terms_->settings.handshakeRate ? own : shared).takeHandshake(remote_.address)) return true;
     leaveHandshake();
     limit = "handshake-rate-per-ip";
   }
   ++household_->refused;
   ++household_->handshakesRefused;
-  logStranger(LogLevel::Info, "tls.handshake.refused", limit);
+  logStranger(LogLevel::Info, "tls.handshake.refused", std::string(limit) + (ofListener ? " of the listener" : ""));
   return false;
 }
 
 void Connection::leaveHandshake() {
   if (!std::exchange(handshaking_, false)) return;
-  household_->environment.limits.leaveHandshake();
-  household_->limits.leaveHandshake();
+  household_->environment.limits.leaveHandshake(remote_.address);
+  household_->limits.leaveHandshake(remote_.address);
 }
 
 void Connection::handshakeFailed(const std::string& reason, bool silent) {

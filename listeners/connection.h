@@ -114,6 +114,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   const std::size_t loop_;
   std::unique_ptr<Channel> channel_;
   Endpoint remote_;  // the true client, once the PROXY header is read
+  const bool ours_;  // one of OwnVisits
   std::optional<Endpoint> local_;
   std::string proxyHeader_;   // as far as it has come
   bool counted_ = false;      // holds a place for remote_.address in both limits

@@ -14,9 +14,9 @@ void Limits::setHandshakes(std::uint32_t most, Rate perAddress) {
   rate_.set(perAddress);
 }
 
-bool Limits::enter() {
+bool Limits::enter(bool always) {
   std::lock_guard lock(mutex_);
-  if (max_ != 0 && open_ >= max_) return false;
+  if (!always && max_ != 0 && open_ >= max_) return false;
   ++open_;
   return true;
 }
@@ -27,10 +27,10 @@ void Limits::leave() {
 }
 
 // Counted also while there is no limit, because set() may bring one.
-bool Limits::enter(const IpBytes& address) {
+bool Limits::enter(const IpBytes& address, bool always) {
   std::lock_guard lock(mutex_);
   auto& count = perIp_[address];
-  if (maxPerIp_ != 0 && count >= maxPerIp_) return false;
+  if (!always && maxPerIp_ != 0 && count >= maxPerIp_) return false;
   ++count;
   return true;
 }
@@ -41,16 +41,22 @@ void Limits::leave(const IpBytes& address) {
   if (found != perIp_.end() && --found->second == 0) perIp_.erase(found);
 }
 
-bool Limits::enterHandshake() {
+std::string_view Limits::enterHandshake(const IpBytes& address, bool always) {
   std::lock_guard lock(mutex_);
-  if (maxHandshakes_ != 0 && handshakes_ >= maxHandshakes_) return false;
+  const bool limited = !always && maxHandshakes_ != 0;
+  if (limited && handshakes_ >= maxHandshakes_) return "max-handshakes";
+  const auto own = handshakesOf_.try_emplace(networkOf(address), 0).first;
+  if (limited && own->second >= maxHandshakes_ - maxHandshakes_ / 2) return "half of max-handshakes, for one address";
+  ++own->second;
   ++handshakes_;
-  return true;
+  return {};
 }
 
-void Limits::leaveHandshake() {
+void Limits::leaveHandshake(const IpBytes& address) {
   std::lock_guard lock(mutex_);
   --handshakes_;
+  const auto own = handshakesOf_.find(networkOf(address));
+  if (own != handshakesOf_.end() && --own->second == 0) handshakesOf_.erase(own);
 }
 
 std::uint32_t Limits::handshakes() const {

@@ -32,8 +32,9 @@ struct Listener::State final : Household, std::enable_shared_from_this<State> {
 
 void Listener::State::arrived(int fd, const Endpoint& remote) {
   auto now = terms.load();
-  const bool inOwn = limits.enter();
-  if (!inOwn || !environment.limits.enter()) {
+  const bool ours = environment.isOurs(remote);
+  const bool inOwn = limits.enter(ours);
+  if (!inOwn || !environment.limits.enter(ours)) {
     if (inOwn) limits.leave();
     ++refused;
     sayTooMany(fd, *now);

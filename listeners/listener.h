@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "listeners/event_loop.h"
 #include "listeners/limits.h"
+#include "listeners/own_visits.h"
 #include "listeners/session.h"
 #include "listeners/settings.h"
 #include "listeners/socket.h"
@@ -27,6 +28,9 @@ struct Environment {
   WorkerPool& workers;
   Limits& limits;  // over all listeners
   Log& log;
+  const OwnVisits* ownVisits = nullptr;
+
+  bool isOurs(const Endpoint& peer) const { return ownVisits != nullptr && ownVisits->include(peer); }
 };
 
 // Makes the engine of one connection. Called on a loop's thread.

@@ -7,13 +7,6 @@
 namespace postern::listeners {
 namespace {
 
-// IPv4 as it is, IPv6 without what the client chooses for itself.
-IpBytes keyOf(IpBytes address) {
-  static constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-  if (!std::equal(mapped.begin(), mapped.end(), address.begin())) std::fill(address.begin() + 8, address.end(), 0);
-  return address;
-}
-
 // The finish of SplitMix64.
 std::uint64_t mixed(std::uint64_t x) {
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9U;
@@ -22,6 +15,13 @@ std::uint64_t mixed(std::uint64_t x) {
 }
 
 }  // namespace
+
+// IPv4 as it is, IPv6 without what the client chooses for itself.
+IpBytes networkOf(IpBytes address) {
+  static constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (!std::equal(mapped.begin(), mapped.end(), address.begin())) std::fill(address.begin() + 8, address.end(), 0);
+  return address;
+}
 
 RateLimit::RateLimit() : seed_(static_cast<std::uint64_t>(std::random_device{}()) << 32 | std::random_device{}()) {}
 
@@ -40,7 +40,7 @@ bool RateLimit::take(const IpBytes& address, Clock::time_point now) {
   std::lock_guard lock(mutex_);
   if (rate_.count == 0) return true;
   if (table_.empty()) table_.resize(rows);
-  const IpBytes key = keyOf(address);
+  const IpBytes key = networkOf(address);
   auto& row = table_[rowOf(key)];
   auto entry = std::find_if(row.begin(), row.end(), [&](const Entry& one) { return one.key == key; });
   if (entry == row.end()) {

@@ -18,6 +18,9 @@ namespace postern::listeners {
 
 using IpBytes = std::array<std::uint8_t, 16>;  // IPv4 mapped
 
+// What counts as one address: an IPv4 address, or a /64 of IPv6.
+IpBytes networkOf(IpBytes address);
+
 class RateLimit {
  public:
   using Clock = std::chrono::steady_clock;

@@ -25,6 +25,7 @@ struct Refused : std::runtime_error {
 };
 
 constexpr int workerThreads = 4;
+constexpr std::size_t mostNamesProbed = 100;  // beside a listener's own, after each swap
 
 const RunningListener* find(const RunningListeners& running, const std::string& id) {
   auto found = std::find_if(running.begin(), running.end(),
@@ -89,12 +90,14 @@ void Application::start() {
 
   workers_ = std::make_unique<listeners::WorkerPool>(workerThreads);
   loops_ = std::make_unique<listeners::EventLoops>(settings->threads);
-  prober_ = std::make_unique<Prober>(log_, [this](const std::string& id) -> std::vector<ProbeTarget> {
+  const auto targets = [this](const std::string& id, std::uint64_t choice) -> std::vector<ProbeTarget> {
     const auto running = running_.load();
     const auto* one = find(*running, id);
     if (!one || !one->context || one->bound.empty()) return {};
-    return probeTargets(one->config.listener, one->bound.front(), one->context->served().all());
-  });
+    return probeTargets(one->config.listener, one->bound.front(), one->context->served().all(),
+                        one->context->furtherNames(mostNamesProbed, choice));
+  };
+  prober_ = std::make_unique<Prober>(log_, targets, &ownVisits_);
   loadState_.store(std::make_shared<const LoadState>(LoadState{clock_.now(), {}}));
   apply(settings, std::move(everything.statics), std::move(sockets));
   control_->serve(
@@ -233,7 +236,7 @@ void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics 
   limits_.setHandshakes(wanted->shared.maxHandshakes, wanted->shared.handshakeRate);
 
   const auto before = running_.load();
-  const listeners::Environment environment{*loops_, *workers_, limits_, log_};
+  const listeners::Environment environment{*loops_, *workers_, limits_, log_, &ownVisits_};
   auto next = std::make_shared<RunningListeners>();
   for (const auto& config : wanted->listeners) {
     const auto& id = config.listener.id;

@@ -18,6 +18,7 @@
 #include "listeners/event_loop.h"
 #include "listeners/http/session.h"
 #include "listeners/limits.h"
+#include "listeners/own_visits.h"
 #include "listeners/worker_pool.h"
 #include "server/challenge_listeners.h"
 #include "server/control_socket.h"
@@ -98,6 +99,7 @@ class Application {
   std::unique_ptr<listeners::WorkerPool> workers_;
   std::unique_ptr<listeners::EventLoops> loops_;
   listeners::Limits limits_;
+  listeners::OwnVisits ownVisits_;
   std::unique_ptr<Prober> prober_;
   std::unique_ptr<Serving> serving_;
   std::unique_ptr<StaticCertificates> statics_;

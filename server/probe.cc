@@ -9,9 +9,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include "base/error.h"
+#include "listeners/endpoint.h"
 #include "tls/openssl.h"
 
 namespace postern::server {
@@ -24,7 +27,7 @@ struct ProbeFailed : std::runtime_error {
 
 class Connected {
  public:
-  Connected(const listeners::Address& address, std::chrono::milliseconds timeout) {
+  Connected(const listeners::Address& address, std::chrono::milliseconds timeout, listeners::OwnVisits* visits) {
     sockaddr_storage storage{};
     socklen_t length = 0;
     if (address.isIpv6()) {
@@ -41,6 +44,7 @@ class Connected {
       length = sizeof *in;
     }
     descriptor_ = ::socket(storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (visits) announce(*visits, storage, length);
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout);
     timeval limit{seconds.count(), static_cast<suseconds_t>((timeout - seconds).count() * 1000)};
     if (descriptor_ >= 0) {
@@ -82,7 +86,19 @@ class Connected {
   }
 
  private:
+  // Our end is known before the other one sees it. Where that cannot be, we come as anybody would.
+  void announce(listeners::OwnVisits& visits, sockaddr_storage own, socklen_t length) {
+    if (own.ss_family == AF_INET6) {
+      reinterpret_cast<sockaddr_in6&>(own).sin6_port = 0;
+    } else {
+      reinterpret_cast<sockaddr_in&>(own).sin_port = 0;
+    }
+    if (descriptor_ < 0 || ::bind(descriptor_, reinterpret_cast<const sockaddr*>(&own), length) != 0) return;
+    visit_.emplace(visits, listeners::localEndpoint(descriptor_));
+  }
+
   int descriptor_ = -1;
+  std::optional<listeners::OwnVisits::Visit> visit_;
 };
 
 void startTls(Connected& connection, listeners::Protocol protocol) {
@@ -116,23 +132,35 @@ bool signsAlike(SSL* ssl, const ProbeTarget& target) {
 }  // namespace
 
 std::vector<ProbeTarget> probeTargets(const listeners::ListenerSettings& settings, const listeners::Address& bound,
-                                      const std::vector<tls::CertifiedKeyRef>& served) {
-  ProbeTarget target{settings.id, bound,   settings.protocol, settings.tls, settings.hostnames.front(),
-                     false,       nullptr, served.size() > 1};
+                                      const std::vector<tls::CertifiedKeyRef>& served,
+                                      const std::vector<tls::NameShown>& further) {
+  ProbeTarget target{settings.id, bound, settings.protocol, settings.tls, settings.hostnames.front(), false,
+                     nullptr,     false};
   if (bound.host == "::") target.address.host = "::1";
   if (bound.host == "0.0.0.0") target.address.host = "127.0.0.1";
   const auto own = listeners::parseIp(target.address.host);
   for (const auto& network : settings.trustedNetworks) {
     if (own && network.contains(*own)) target.proxyHeader = true;
   }
-  std::vector<ProbeTarget> targets(served.size(), target);
-  for (std::size_t i = 0; i < served.size(); ++i) targets[i].expected = served[i];
+  std::vector<ProbeTarget> targets;
+  const auto add = [&](const std::vector<tls::CertifiedKeyRef>& certificates) {
+    target.onlyItsKeyType = certificates.size() > 1;
+    for (const auto& certificate : certificates) {
+      target.expected = certificate;
+      targets.push_back(target);
+    }
+  };
+  add(served);
+  for (const auto& one : further) {
+    target.serverName = one.name;
+    add(one.certificates);
+  }
   return targets;
 }
 
-ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeout) {
+ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeout, listeners::OwnVisits* visits) {
   try {
-    Connected connection(target.address, timeout);
+    Connected connection(target.address, timeout, visits);
     // PROXY v2, command LOCAL: the connection is our own (haproxy's proxy-protocol.txt, section 2.2).
     using namespace std::string_view_literals;
     if (target.proxyHeader) connection.send("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"sv);
@@ -166,8 +194,8 @@ ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeo
   }
 }
 
-Prober::Prober(Log& log, TargetsOf targets)
-    : log_(log), targets_(std::move(targets)), thread_([this](std::stop_token stop) { run(stop); }) {}
+Prober::Prober(Log& log, TargetsOf targets, listeners::OwnVisits* visits)
+    : log_(log), targets_(std::move(targets)), visits_(visits), thread_([this](std::stop_token stop) { run(stop); }) {}
 
 Prober::~Prober() = default;
 
@@ -193,18 +221,29 @@ void Prober::run(std::stop_token stop) {
 }
 
 void Prober::probe(const std::string& listener, std::stop_token stop) {
-  // A listener may be at its limit of connections, or swap again while we look: three looks before it is an error.
-  ProbeResult result;
+  // A listener may be busy, or swap again while we look: three looks at a name before it is an error, and each time at
+  // what it should be then.
+  using What = std::pair<std::string, std::string>;  // name and key type
+  const auto whatOf = [](const ProbeTarget& target) { return What(target.serverName, target.expected->keyTypeName()); };
+  const std::uint64_t choice = ++turn_;
+  std::set<What> seen;
+  std::string serials, error;
   for (int attempt = 0; attempt < 3 && !stop.stop_requested(); ++attempt) {
-    result = {true, ""};
-    std::string serials;
-    for (const ProbeTarget& target : targets_(listener)) {
-      const ProbeResult one = probeOnce(target);
-      if (!one.served) result = {false, target.expected->keyTypeName() + ": " + one.words};
-      serials += (serials.empty() ? "" : ",") + target.expected->serial();
+    error.clear();
+    for (const ProbeTarget& target : targets_(listener, choice)) {
+      if (stop.stop_requested()) return;
+      if (seen.contains(whatOf(target))) continue;
+      const ProbeResult one = probeOnce(target, std::chrono::seconds(5), visits_);
+      if (one.served) {
+        seen.insert(whatOf(target));
+        if (serials.size() < 200) serials += (serials.empty() ? "" : ",") + target.expected->serial();
+      } else {
+        error = target.serverName + ", " + target.expected->keyTypeName() + ": " + one.words;
+      }
     }
-    if (result.served) {
-      if (!serials.empty()) log_.debug("tls.probe.ok", {{"listener", listener}, {"serial", serials}});
+    if (error.empty()) {
+      if (!seen.empty())
+        log_.debug("tls.probe.ok", {{"listener", listener}, {"serial", serials}, {"handshakes", seen.size()}});
       return;
     }
     std::unique_lock lock(mutex_);
@@ -212,7 +251,7 @@ void Prober::probe(const std::string& listener, std::stop_token stop) {
   }
   if (stop.stop_requested()) return;
   ++failures_;
-  log_.error("tls.probe.failed", {{"listener", listener}, {"error", result.words}});
+  log_.error("tls.probe.failed", {{"listener", listener}, {"error", error}});
 }
 
 }  // namespace postern::server

@@ -98,4 +98,20 @@ const ShownSet* Selection::find(std::string_view serverName) const {
   return claims == nullptr ? nullptr : (*claims)->front().set.get();
 }
 
+std::vector<std::string> Selection::furtherNames(std::size_t most, std::uint64_t choice) const {
+  // Those that a hash with `choice` puts first: of many names others each time, of the same choice the same ones.
+  using Ranked = std::pair<std::size_t, const std::string*>;
+  std::vector<Ranked> names;
+  const std::string salt = std::to_string(choice);
+  byName_.forEach([&](const std::string& name, const std::shared_ptr<const Claims>& claims) {
+    if (claims->front().place != ownPlace()) names.emplace_back(std::hash<std::string>{}(salt + name), &name);
+  });
+  const auto end = names.begin() + static_cast<std::ptrdiff_t>(std::min(most, names.size()));
+  std::partial_sort(names.begin(), end, names.end());
+  std::vector<std::string> chosen;
+  for (auto one = names.begin(); one != end; ++one)
+    chosen.push_back(one->second->starts_with('*') ? "any" + one->second->substr(1) : *one->second);
+  return chosen;
+}
+
 }  // namespace postern::tls

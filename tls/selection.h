@@ -5,6 +5,8 @@
 // changed, and shares all the others with this one. Names are normalised before they come here.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -48,6 +50,9 @@ class Selection {
 
   // Null: the listener's own certificates serve this name.
   const ShownSet* find(std::string_view serverName) const;
+  // Names that find() knows, a wildcard's as one that it covers, but for those of the own certificates; at most `most`:
+  // which ones, `choice` decides.
+  std::vector<std::string> furtherNames(std::size_t most, std::uint64_t choice) const;
 
  private:
   // Who wants a name; the first in the order of places has it.

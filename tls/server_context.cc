@@ -94,6 +94,17 @@ Served ServerContext::served() const {
   return serving_.load()->served;
 }
 
+std::vector<NameShown> ServerContext::furtherNames(std::size_t most, std::uint64_t choice) const {
+  const auto serving = serving_.load();
+  std::vector<NameShown> names;
+  for (auto& name : serving->selection.furtherNames(most, choice)) {
+    NameShown shown{std::move(name), {}};
+    for (const Shown& one : *serving->selection.find(shown.name)) shown.certificates.push_back(one.certificate);
+    names.push_back(std::move(shown));
+  }
+  return names;
+}
+
 std::shared_ptr<const ServingPlan> ServerContext::plan() const {
   auto planned = serving_.load()->planned;
   const ServingPlan* const plan = &planned->plan;

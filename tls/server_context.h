@@ -12,6 +12,8 @@
 // one that has expired is not preferred.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,6 +28,12 @@
 #include "tls/ticket_keys.h"
 
 namespace postern::tls {
+
+// What a client that asks for a name is shown, of each key type, the preferred first.
+struct NameShown {
+  std::string name;
+  std::vector<CertifiedKeyRef> certificates;
+};
 
 struct SniRule {
   std::string subject;  // lower case, may be "*.example.org"
@@ -79,6 +87,8 @@ class ServerContext {
   void serveMeanwhile(Served meanwhile);
 
   Served served() const;
+  // Names that are served by others than the own certificates: of many only `most`, and by `choice` which of them.
+  std::vector<NameShown> furtherNames(std::size_t most, std::uint64_t choice) const;
   std::shared_ptr<const ServingPlan> plan() const;
 
   // A server-side SSL of the current serving, in accept state, without BIOs. Null only when memory ends.

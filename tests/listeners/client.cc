@@ -23,12 +23,13 @@ sockaddr_in addressOf(const std::string& host, std::uint16_t port) {
 }
 }  // namespace
 
-Client::Client(std::uint16_t port, const std::string& from)
+Client::Client(std::uint16_t port, const std::string& from, const std::function<void(int socket)>& bound)
     : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   if (!from.empty()) {
     const auto source = addressOf(from, 0);
     EXPECT_EQ(::bind(descriptor_, reinterpret_cast<const sockaddr*>(&source), sizeof source), 0);
   }
+  if (bound) bound(descriptor_);
   const timeval limit{10, 0};
   ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);

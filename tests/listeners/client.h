@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,8 @@ namespace postern::listeners::testing {
 
 class Client {
  public:
-  explicit Client(std::uint16_t port, const std::string& from = "");
+  // `bound` is called with the socket, bound to `from`, before it connects.
+  explicit Client(std::uint16_t port, const std::string& from = "", const std::function<void(int socket)>& bound = {});
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

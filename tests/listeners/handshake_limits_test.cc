@@ -1,7 +1,10 @@
 // How many handshakes there may be, and how often: who is refused is refused before anything of TLS is made.
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 
+#include <atomic>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "tests/listeners/client.h"
@@ -13,11 +16,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Clients that have begun a handshake and do not go on with it.
+// Clients, each of an address of its own, that have begun a handshake and do not go on with it.
 std::vector<std::unique_ptr<Client>> halfWay(Stage& stage, std::uint32_t count) {
   std::vector<std::unique_ptr<Client>> clients;
   for (std::uint32_t i = 0; i < count; ++i) {
-    clients.push_back(std::make_unique<Client>(stage.port()));
+    clients.push_back(std::make_unique<Client>(stage.port(), "127.0.1." + std::to_string(i + 1)));
     clients.back()->send(someClientHello().substr(0, 20));
   }
   return clients;
@@ -57,6 +60,107 @@ TEST(HandshakeLimits, HoldOverAllListenersTogether) {
   Client refused(stage.port());
   EXPECT_FALSE(refused.handshake());
   EXPECT_TRUE(stage.logged("reason=max-handshakes"));
+}
+
+// How many SSL objects this process has made, from the first call on.
+std::atomic<int>& connectionsMade() {
+  static std::atomic<int> made = 0;
+  static const int index = CRYPTO_get_ex_new_index(
+      CRYPTO_EX_INDEX_SSL, 0, nullptr, [](void*, void*, CRYPTO_EX_DATA*, int, long, void*) { ++made; }, nullptr,
+      nullptr);
+  EXPECT_GE(index, 0);
+  return made;
+}
+
+TEST(HandshakeLimits, RefuseBeforeAnythingOfTlsIsMade) {
+  Tls tls;
+  const std::string hello = someClientHello();
+  auto& made = connectionsMade();
+  for (const bool byRate : {false, true}) {
+    auto implicit = implicitSettings(), startTls = startTlsSettings();
+    std::unique_ptr<Stage> stages[] = {std::make_unique<Stage>(implicit, tls.context()),
+                                       std::make_unique<Stage>(startTls, tls.context())};
+    for (auto& stage : stages) {
+      const auto address = *parseIp("127.0.0.1");
+      if (byRate) {
+        stage->limits().setHandshakes(0, {1, 1h});
+        ASSERT_TRUE(stage->limits().takeHandshake(address));
+      } else {
+        stage->limits().setHandshakes(1, {});
+        ASSERT_EQ(stage->limits().enterHandshake(address), "");
+      }
+    }
+    const int before = made;
+    for (int i = 0; i < 20; ++i) {
+      Client first(stages[0]->port()), second(stages[1]->port());
+      first.send(hello);
+      EXPECT_EQ(first.readAll(), "");
+      second.send("starttls\n");
+      EXPECT_EQ(second.readTo("busy\n"), "hello\nbusy\n");
+    }
+    EXPECT_EQ(made, before);
+    EXPECT_EQ(stages[0]->listener().counts().handshakesRefused, 20u);
+    EXPECT_EQ(stages[1]->listener().counts().handshakesRefused, 20u);
+  }
+  const int before = made;
+  Stage free(implicitSettings(), tls.context());
+  Client welcome(free.port());
+  ASSERT_TRUE(welcome.handshake());
+  EXPECT_EQ(made, before + 2);  // what is counted are connections: the client's and the server's
+}
+
+TEST(HandshakeLimits, LeaveRoomForOthersWhenOneAddressHoldsAllThatItGets) {
+  Tls tls;
+  auto settings = implicitSettings();
+  settings.maxHandshakes = 4;
+  Stage stage(settings, tls.context());
+  std::vector<std::unique_ptr<Client>> greedy;
+  for (int i = 0; i < 8; ++i) {
+    greedy.push_back(std::make_unique<Client>(stage.port(), "127.0.0.9"));
+    greedy.back()->send(someClientHello().substr(0, 20));
+  }
+  ASSERT_TRUE(eventually([&] { return stage.listener().counts().handshakesRefused == 6; }));
+  EXPECT_EQ(stage.limits().handshakes(), 2u);
+  EXPECT_TRUE(stage.logged("half of max-handshakes, for one address of the listener"));
+  Client other(stage.port());
+  EXPECT_TRUE(other.handshake());
+}
+
+TEST(HandshakeLimits, CountTheTrueClientsAddressBehindAProxy) {
+  Tls tls;
+  auto settings = implicitSettings();
+  settings.trustedNetworks = {*parseNetwork("127.0.0.1")};
+  settings.handshakeRate = Rate{1, 1h};
+  Stage stage(settings, tls.context());
+  const auto shakesHands = [&](const std::string& address) {
+    Client client(stage.port());
+    client.send("PROXY TCP4 " + address + " 198.51.100.1 1 993\r\n");
+    return client.handshake();
+  };
+  EXPECT_TRUE(shakesHands("192.0.2.7"));
+  EXPECT_FALSE(shakesHands("192.0.2.7"));
+  EXPECT_TRUE(shakesHands("192.0.2.8"));
+}
+
+TEST(HandshakeLimits, LetOurOwnVisitsIn) {
+  Tls tls;
+  auto settings = implicitSettings();
+  settings.maxConnections = settings.maxConnectionsPerIp = settings.maxHandshakes = 1;
+  settings.handshakeRate = Rate{1, 1h};
+  Stage stage(settings, tls.context());
+  const auto others = halfWay(stage, 1);
+  ASSERT_TRUE(eventually([&] { return stage.limits().handshakes() == 1; }));
+  for (int i = 0; i < 3; ++i) {
+    std::optional<OwnVisits::Visit> visit;
+    Client ours(stage.port(), "127.0.1.1",
+                [&](int socket) { visit.emplace(stage.ownVisits(), localEndpoint(socket)); });
+    EXPECT_TRUE(ours.handshake());
+    EXPECT_EQ(ours.readTo(), "hello\n");
+  }
+  Client stranger(stage.port(), "127.0.1.2");
+  EXPECT_FALSE(stranger.handshake());
+  EXPECT_TRUE(eventually([&] { return stage.listener().counts().open == 1 && stage.limits().handshakes() == 1; }));
+  EXPECT_EQ(stage.listener().counts().refused, 1u);
 }
 
 TEST(HandshakeLimits, CountOnlyThoseUnderWay) {

@@ -49,5 +49,49 @@ TEST(Limits, LoweredBelowWhatIsOpenRefuseOnlyNewcomers) {
   EXPECT_TRUE(limits.enter(one));
 }
 
+TEST(Limits, GiveOneAddressHalfOfAllHandshakes) {
+  for (const std::uint32_t most : {1u, 2u, 3u, 512u}) {
+    Limits limits;
+    limits.setHandshakes(most, {});
+    const std::uint32_t half = (most + 1) / 2;
+    for (std::uint32_t i = 0; i < half; ++i) EXPECT_EQ(limits.enterHandshake(one), "") << most;
+    EXPECT_NE(limits.enterHandshake(one), "") << most;
+    for (std::uint32_t i = half; i < most; ++i) EXPECT_EQ(limits.enterHandshake(two), "") << most;
+    EXPECT_EQ(limits.enterHandshake(IpBytes{3}), "max-handshakes") << most;
+    limits.leaveHandshake(one);
+    EXPECT_EQ(limits.enterHandshake(one), "") << most;
+    EXPECT_EQ(limits.handshakes(), most);
+  }
+}
+
+TEST(Limits, TakeOneNetworkOfIpv6ForOneAddress) {
+  Limits limits;
+  limits.setHandshakes(4, {});
+  const auto address = [](const char* text) { return *parseIp(text); };
+  EXPECT_EQ(limits.enterHandshake(address("2001:db8:0:1::1")), "");
+  EXPECT_EQ(limits.enterHandshake(address("2001:db8:0:1::2")), "");
+  EXPECT_NE(limits.enterHandshake(address("2001:db8:0:1:ffff::3")), "");
+  EXPECT_EQ(limits.enterHandshake(address("2001:db8:0:2::1")), "");
+  limits.leaveHandshake(address("2001:db8:0:1::2"));
+  EXPECT_EQ(limits.enterHandshake(address("2001:db8:0:1:ffff::3")), "");
+}
+
+TEST(Limits, CountWhoIsAlwaysLetIn) {
+  Limits limits;
+  limits.set(1, 1);
+  limits.setHandshakes(1, {});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_TRUE(limits.enter(true));
+    EXPECT_TRUE(limits.enter(one, true));
+    EXPECT_EQ(limits.enterHandshake(one, true), "");
+  }
+  EXPECT_EQ(limits.open(), 2u);
+  EXPECT_EQ(limits.handshakes(), 2u);
+  limits.leave();
+  EXPECT_FALSE(limits.enter());
+  limits.leave(one);
+  EXPECT_FALSE(limits.enter(one));
+}
+
 }  // namespace
 }  // namespace postern::listeners

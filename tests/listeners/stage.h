@@ -48,7 +48,8 @@ class Stage {
 
   Listener& listener() { return *listener_; }
   Limits& limits() { return limits_; }
-  Environment environment() { return {loops_, workers_, limits_, log_}; }
+  OwnVisits& ownVisits() { return ownVisits_; }
+  Environment environment() { return {loops_, workers_, limits_, log_, &ownVisits_}; }
   ListeningSocketRef socket() const { return socket_; }
   std::uint16_t port() const { return socket_->bound().port; }
   // Ends the listener and waits for its connections, as its owner would.
@@ -68,6 +69,7 @@ class Stage {
   EventLoops loops_{2};
   WorkerPool workers_{2};
   Limits limits_;
+  OwnVisits ownVisits_;
   ListeningSocketRef socket_;
   std::unique_ptr<Listener> listener_;
 };

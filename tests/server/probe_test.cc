@@ -147,11 +147,43 @@ TEST_F(ProbeTest, ReachesAnAnyAddressOverLoopback) {
   EXPECT_TRUE(probeTargets(settings(), {"::", 993}, {}).empty());
 }
 
+TEST_F(ProbeTest, AsksForFurtherNamesToo) {
+  const auto www = ca_.issue({"www.example.org"});
+  const TlsListener listener({ecdsa_});
+  const auto targets = probeTargets(settings(), listener.address(), {ecdsa_}, {{"www.example.org", {www}}});
+  ASSERT_EQ(targets.size(), 2U);
+  EXPECT_TRUE(probeOnce(targets[0]).served);
+  EXPECT_EQ(targets[1].serverName, "www.example.org");
+  EXPECT_FALSE(probeOnce(targets[1]).served);
+}
+
+TEST_F(ProbeTest, LooksAgainAtWhatItHasNotSeenAloneAndAtWhatItShouldBeThen) {
+  // While the prober looks, the first certificate is renewed: at its second look it knows which one should come.
+  const TlsListener listener({ecdsa_, rsa_});
+  const auto old = issue(KeyType::EcdsaP256);
+  Log log;
+  std::atomic<int> asked{0};
+  std::atomic<std::uint64_t> choice{0};
+  std::atomic<bool> sameChoice{true};
+  Prober prober(log, [&](const std::string&, std::uint64_t chosen) {
+    if (asked++ > 0 && choice != chosen) sameChoice = false;
+    choice = chosen;
+    return probeTargets(settings(), listener.address(), {asked == 1 ? old : ecdsa_, rsa_});
+  });
+  prober.request("imaps");
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (listener.handshakes() < 3 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  EXPECT_EQ(listener.handshakes(), 3);
+  EXPECT_EQ(asked, 2);
+  EXPECT_TRUE(sameChoice);
+  EXPECT_EQ(prober.failures(), 0U);
+}
+
 TEST_F(ProbeTest, TheProberLooksAtEveryTypeAfterOneRequest) {
   const TlsListener listener({ecdsa_, rsa_});
   Log log;
   std::atomic<int> asked{0};
-  Prober prober(log, [&](const std::string&) {
+  Prober prober(log, [&](const std::string&, std::uint64_t) {
     ++asked;
     return probeTargets(settings(), listener.address(), {ecdsa_, rsa_});
   });

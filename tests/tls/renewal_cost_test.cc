@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
+#include <chrono>
 #include <random>
 #include <string>
 #include <vector>
@@ -72,6 +74,59 @@ TEST_F(RenewalCostTest, WhatDoesNotChangeIsNotEvenCopied) {
     EXPECT_EQ(before.find(name) == after.find(name), i != 7) << name;
   }
   EXPECT_EQ(after.find("host7.example.org")->front().certificate, one);
+}
+
+TEST_F(RenewalCostTest, FindsEachOfManyThousandNamesInTheTimeOfAFew) {
+  constexpr int few = 16, many = 60'000;
+  std::vector<CertifiedKeyRef> pool;
+  for (int i = 0; i < few; ++i) pool.push_back(ca_.issue({"host.example.org"}));
+  const auto nameOf = [](int i) { return "host-" + std::to_string(i) + ".example.org"; };
+  const auto selectionOf = [&](int count) {
+    std::vector<Selection::Rule> rules;
+    for (int i = 0; i < count; ++i) rules.push_back({nameOf(i), pool[static_cast<std::size_t>(i % few)]});
+    return Selection(rules, {}, {});
+  };
+  const Selection small = selectionOf(few), large = selectionOf(many);
+  for (int i = 0; i < many; ++i) {
+    const auto* const found = large.find(nameOf(i));
+    ASSERT_NE(found, nullptr) << i;
+    ASSERT_EQ(found->front().certificate, pool[static_cast<std::size_t>(i % few)]) << i;
+  }
+  EXPECT_EQ(large.find("host.example.org"), nullptr);
+
+  // The same names in both. What grows with their number would be thousands of times slower; caches are a few times.
+  const auto fastest = [&](const Selection& selection) {
+    auto best = std::chrono::steady_clock::duration::max();
+    for (int round = 0; round < 20; ++round) {
+      const auto begun = std::chrono::steady_clock::now();
+      for (int i = 0; i < 20 * few; ++i) {
+        if (selection.find(nameOf(i % few)) == nullptr) ADD_FAILURE();
+        if (selection.find("unknown.example.org") != nullptr) ADD_FAILURE();
+      }
+      best = std::min(best, std::chrono::steady_clock::now() - begun);
+    }
+    return best;
+  };
+  EXPECT_LT(fastest(large), 30 * fastest(small));
+}
+
+TEST_F(RenewalCostTest, AmongTwentyThousandNamesTakesNoMoreMemoryThanAmongTen) {
+  const auto nameOf = [](int i) { return "host-" + std::to_string(i) + ".example.org"; };
+  const auto rule = staticCertificate("all"), renewed = staticCertificate("renewed");
+  for (const int count : {10, 20'000}) {
+    store_.publish({{rule, ca_.issue({"host.example.org"})}, {renewed, ca_.issue({"host.example.org"})}});
+    auto made = plan();
+    for (int i = 0; i < count; ++i) made.sni.push_back({nameOf(i), i == 7 ? renewed : rule});
+    const auto server = context(made);
+    const auto next = ca_.issue({"host.example.org"});
+    const auto running = server->newConnection();  // keeps the serving of before, so that nothing of it is given back
+    const std::size_t before = mallinfo2().uordblks;
+    store_.publish(renewed, next);
+    ASSERT_TRUE(server->refresh());
+    const std::size_t after = mallinfo2().uordblks;
+    EXPECT_LT(after, before + 32'000) << count;
+    EXPECT_EQ(serialFor(*server, nameOf(7)), next->serial());
+  }
 }
 
 TEST_F(RenewalCostTest, UnknownNamesCostNothingHoweverManyAreAskedFor) {

@@ -1,6 +1,9 @@
 // Which certificate a handshake gets: by name, meanwhile, and after a swap.
 #include <gtest/gtest.h>
 
+#include <map>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "tests/tls/server_fixture.h"
@@ -149,6 +152,43 @@ TEST_F(SelectionTest, ShowsOnlyTheSelectedCertificateWhateverKeyTypeTheClientLik
     options.serverName = "imap.example.org";
     EXPECT_EQ(shakeHands(*server, options).serial, own->serial());
   }
+}
+
+TEST_F(SelectionTest, TellsFurtherNamesWithWhatIsShownForThem) {
+  const auto rule = staticCertificate("rule"), missing = staticCertificate("missing");
+  const auto wild = acmeCertificate("le", {"*.example.net"});
+  store_.publish({{own_, ca_.issue({"imap.example.org", "more.example.org"})},
+                  {rule, ca_.issue({"rule.example.org"})},
+                  {wild, ca_.issue({"*.example.net"})}});
+  auto made = plan();
+  made.sni = {{"more.example.org", rule}, {"late.example.org", missing}};
+  made.domains = {{wild}};
+  const auto server = context(made);
+  std::map<std::string, std::string> shown;
+  for (const auto& one : server->furtherNames(100, 1)) {
+    ASSERT_EQ(one.certificates.size(), 1u);
+    shown[one.name] = one.certificates.front()->serial();
+    EXPECT_EQ(serialFor(*server, one.name), one.certificates.front()->serial());
+  }
+  const auto current = store_.current();
+  EXPECT_EQ(shown, (std::map<std::string, std::string>{{"more.example.org", current->find(rule)->serial()},
+                                                       {"any.example.net", current->find(wild)->serial()}}));
+}
+
+TEST_F(SelectionTest, TellsOfManyFurtherNamesSoManyAndOthersByAnotherChoice) {
+  const auto rule = staticCertificate("rule");
+  store_.publish(rule, ca_.issue({"rule.example.org"}));
+  auto made = plan();
+  for (int i = 0; i < 500; ++i) made.sni.push_back({"host-" + std::to_string(i) + ".example.org", rule});
+  const auto server = context(made);
+  const auto names = [&](std::uint64_t choice) {
+    std::set<std::string> chosen;
+    for (const auto& one : server->furtherNames(100, choice)) chosen.insert(one.name);
+    return chosen;
+  };
+  EXPECT_EQ(names(1).size(), 100u);
+  EXPECT_EQ(names(1), names(1));
+  EXPECT_NE(names(1), names(2));
 }
 
 TEST_F(SelectionTest, ServesAStaticPairFoundInTheStore) {
