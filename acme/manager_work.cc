@@ -303,6 +303,7 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
     } catch (const Error& error) {
       retryAfter = error.retryAfter;
       parts_.log.info("acme.renewal-info.failed", {{"names", joined(certificate->names())},
+                                                   {"serial", certificate->serial()},
                                                    {"type", error.problem.shortType()},
                                                    {"detail", error.problem.detail}});
     } catch (const Stopped&) {
@@ -324,6 +325,11 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
         parts_.log.warn("acme.cache.unwritable",
                         {{"path", managed.folderOf(route).path().string()}, {"error", error.problem.detail}});
       }
+    }
+    if (told) {
+      parts_.log.debug("acme.renewal-info.told", {{"names", joined(certificate->names())},
+                                                  {"serial", certificate->serial()},
+                                                  {"next", rfc3339(told->askAgain)}});
     }
     if (moved) {
       parts_.log.info("acme.renewal-info.window", {{"names", joined(certificate->names())},
