@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import subprocess
 import time
 import unittest
 
@@ -36,10 +37,12 @@ tls.implicit = true
         server = self.server(config, name=name, start=False)
         return self.look(server, status)
 
-    def look(self, server, status):
+    def look(self, server, status, within=()):
+        """`within`: a command that runs the one behind it."""
         began = time.monotonic()
-        done = support.postern("doctor", "--config", server.config, "--json", "--resolver",
-                               f"127.0.0.1:{self.ca.dns_port}", check=False)
+        done = subprocess.run([*within, support.POSTERN, "doctor", "--config", server.config, "--json", "--resolver",
+                               f"127.0.0.1:{self.ca.dns_port}"], capture_output=True, text=True, check=False,
+                              timeout=60)
         self.assertLess(time.monotonic() - began, 30)
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         report = json.loads(done.stdout)
@@ -103,6 +106,24 @@ tls.implicit = true
             file.write("not a folder")
         findings = self.examine(self.config(), 1)
         self.assertEqual(self.errors(findings), [("cache", os.path.join(self.folder, "acme"))])
+
+    def test_finds_that_the_caches_file_system_is_nearly_full(self):
+        cache = os.path.join(self.folder, "acme")
+        os.mkdir(cache, 0o700)
+        within = ["unshare", "--mount", "sh", "-c",
+                  'mount -t tmpfs -o mode=700,size="$1",nr_inodes="$2" tmpfs "$3" || exit 77; shift 3; exec "$@"', "sh"]
+        if subprocess.run([*within, "4m", "50", cache, "true"], capture_output=True).returncode != 0:
+            self.skipTest("mounting a file system needs root")
+        server = self.server(self.config(), start=False)
+        problems = [one["problem"] for one in self.look(server, 1, [*within, "4m", "50", cache])
+                    if one["check"] == "cache" and one["severity"] == "error"]
+        self.assertEqual(len(problems), 2, problems)
+        self.assertRegex(problems[0], "^[34] MiB are left on its file system$")
+        self.assertRegex(problems[1], "^4[0-9] inodes are left on its file system$")
+        problems = [one["problem"] for one in self.look(server, 0, [*within, "60m", "0", cache])
+                    if one["check"] == "cache" and one["severity"] == "warning"]
+        self.assertEqual(len(problems), 1, problems)
+        self.assertRegex(problems[0], "^(59|60) MiB are left")
 
     def test_finds_a_cache_that_another_server_uses(self):
         server = self.server(self.config())
