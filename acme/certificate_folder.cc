@@ -107,11 +107,11 @@ int countFrom(const Json& json) {
 
 }  // namespace
 
-CertificateFolder::CertificateFolder(fs::path path, Log& log) : path_(std::move(path)), log_(log) {}
+CertificateFolder::CertificateFolder(const fs::path& path, Log& log) : path_(path.string()), log_(log) {}
 
 std::vector<long> CertificateFolder::generations() const {
   std::vector<long> numbers;
-  for (const auto& name : namesIn(path_ / "generations")) {
+  for (const auto& name : namesIn(path() / "generations")) {
     if (const long number = numberOf(name, true)) numbers.push_back(number);
   }
   std::sort(numbers.rbegin(), numbers.rend());
@@ -119,19 +119,20 @@ std::vector<long> CertificateFolder::generations() const {
 }
 
 fs::path CertificateFolder::generation(long number) const {
-  return path_ / "generations" / std::to_string(number);
+  return path() / "generations" / std::to_string(number);
 }
 
 long CertificateFolder::highestNumber() const {
   // Those set aside count: a number is never used twice.
   long highest = 0;
-  for (const auto& name : namesIn(path_ / "generations")) highest = std::max(highest, numberOf(name, false));
+  for (const auto& name : namesIn(path() / "generations")) highest = std::max(highest, numberOf(name, false));
   return highest;
 }
 
 tls::CertifiedKeyRef CertificateFolder::load() const {
   std::lock_guard lock(mutex_);
-  for (const long number : generations()) {
+  const auto numbers = generations();
+  for (const long number : numbers) {
     tls::CertifiedKeyRef found;
     try {
       found = readGeneration(generation(number));
@@ -147,7 +148,7 @@ tls::CertifiedKeyRef CertificateFolder::load() const {
       continue;
     }
     pointTo(number);
-    prune();  // a crash may have left one too many
+    if (numbers.size() > generationsKept) prune();  // a crash may have left one too many
     try {
       if (pendingIsDone(number, found->key())) forgetPending();
     } catch (const SystemError&) {
@@ -176,9 +177,9 @@ std::vector<tls::CertifiedKeyRef> CertificateFolder::loadAll() const {
 // A crash between the new generation and the end of its order: the order has nothing more to give. Where keys are
 // reused, the order alone tells.
 bool CertificateFolder::pendingIsDone(long number, EVP_PKEY* key) const {
-  const auto pending = readFile(path_ / "pending-key.pem");
+  const auto pending = readFile(path() / "pending-key.pem");
   if (!pending || EVP_PKEY_eq(tls::keyFromPem(Secret(*pending)).get(), key) != 1) return false;
-  const auto order = readFile(path_ / "pending-order.json");
+  const auto order = readFile(path() / "pending-order.json");
   const auto metadata = readFile(generation(number) / "metadata.json");
   if (!order) return true;
   const std::string ended = Json::parse(metadata.value_or("")).value_or(Json())["order"].string();
@@ -189,8 +190,8 @@ void CertificateFolder::store(const tls::CertifiedKey& certificate, const Json& 
   std::lock_guard lock(mutex_);
   const long number = highestNumber() + 1;
   storing([&] {
-    createDirectories(path_ / "generations", 0700);
-    UnfinishedFolder next(path_ / "generations");
+    createDirectories(path() / "generations", 0700);
+    UnfinishedFolder next(path() / "generations");
     writeNewFile(next.path() / "privkey.pem", tls::keyToPem(certificate.key()).reveal(), 0600);
     writeNewFile(next.path() / "fullchain.pem", certificate.chainPem(), 0600);
     writeNewFile(next.path() / "metadata.json", metadata.pretty(), 0600);
@@ -204,7 +205,7 @@ void CertificateFolder::store(const tls::CertifiedKey& certificate, const Json& 
 }
 
 void CertificateFolder::pointTo(long number) const {
-  const fs::path link = path_ / "current";
+  const fs::path link = path() / "current";
   const fs::path target = fs::path("generations") / std::to_string(number);
   std::error_code error;
   if (fs::read_symlink(link, error) == target) return;
@@ -220,10 +221,10 @@ void CertificateFolder::pointTo(long number) const {
 
 void CertificateFolder::forgetPending() const {
   try {
-    removeCacheFile(path_ / "pending-order.json");
-    removeCacheFile(path_ / "pending-key.pem");
+    removeCacheFile(path() / "pending-order.json");
+    removeCacheFile(path() / "pending-key.pem");
   } catch (const Error& error) {
-    log_.warn("acme.cache.unwritable", {{"path", path_.string()}, {"error", error.problem.detail}});
+    log_.warn("acme.cache.unwritable", {{"path", path_}, {"error", error.problem.detail}});
   }
 }
 
@@ -232,7 +233,7 @@ void CertificateFolder::prune() const {
   std::error_code error;
   for (std::size_t i = generationsKept; i < numbers.size(); ++i) {
     // Out of the way first: a crash in the middle of removing must not leave half a generation.
-    const fs::path old = path_ / "generations" / (".old." + std::to_string(numbers[i]));
+    const fs::path old = path() / "generations" / (".old." + std::to_string(numbers[i]));
     POSTERN_FAULT_POINT("move the oldest generation away");
     fs::rename(generation(numbers[i]), old, error);
     POSTERN_FAULT_POINT("remove the oldest generation");
@@ -245,13 +246,13 @@ void CertificateFolder::prune() const {
 
 void CertificateFolder::dropPending() {
   std::lock_guard lock(mutex_);
-  removeCacheFile(path_ / "pending-order.json");
-  removeCacheFile(path_ / "pending-key.pem");
+  removeCacheFile(path() / "pending-order.json");
+  removeCacheFile(path() / "pending-key.pem");
 }
 
 tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type, EVP_PKEY* reused) {
   std::lock_guard lock(mutex_);
-  const fs::path file = path_ / "pending-key.pem";
+  const fs::path file = path() / "pending-key.pem";
   if (auto pem = readOrSetAside(file, log_)) {
     try {
       return tls::keyFromPem(Secret(std::move(*pem)));
@@ -260,7 +261,7 @@ tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type, EVP_PKEY* reused) {
     }
   }
   // An order that was finalized with the lost key can only give a certificate nobody can use.
-  removeCacheFile(path_ / "pending-order.json");
+  removeCacheFile(path() / "pending-order.json");
   tls::KeyPtr key = reused != nullptr ? tls::share(reused) : tls::generateKey(type);
   writeCacheFile(file, tls::keyToPem(key.get()).reveal());
   return key;
@@ -268,7 +269,7 @@ tls::KeyPtr CertificateFolder::pendingKey(tls::KeyType type, EVP_PKEY* reused) {
 
 std::optional<std::string> CertificateFolder::pendingOrder() const {
   std::lock_guard lock(mutex_);
-  const std::string url = readJsonOrSetAside(path_ / "pending-order.json", log_)["order"].string();
+  const std::string url = readJsonOrSetAside(path() / "pending-order.json", log_)["order"].string();
   return url.empty() ? std::nullopt : std::optional(url);
 }
 
@@ -276,17 +277,17 @@ void CertificateFolder::rememberOrder(const std::string& orderUrl) {
   std::lock_guard lock(mutex_);
   Json json;
   json["order"] = orderUrl;  // no other file calls it so: in the place of this one it must lead nowhere
-  writeCacheFile(path_ / "pending-order.json", json.pretty());
+  writeCacheFile(path() / "pending-order.json", json.pretty());
 }
 
 void CertificateFolder::forgetOrder() {
   std::lock_guard lock(mutex_);
-  removeCacheFile(path_ / "pending-order.json");
+  removeCacheFile(path() / "pending-order.json");
 }
 
 AttemptHistory CertificateFolder::history() const {
   std::lock_guard lock(mutex_);
-  const Json json = readJsonOrSetAside(path_ / "history.json", log_);
+  const Json json = readJsonOrSetAside(path() / "history.json", log_);
   AttemptHistory history;
   history.failures = countFrom(json["failures"]);
   history.alike = countFrom(json["alike"]);
@@ -320,12 +321,12 @@ void CertificateFolder::saveHistory(const AttemptHistory& history) {
   json["last_ari_order"] = toJson(history.lastAriOrder);
   json["new_key"] = history.newKey;
   json["revoked_serial"] = history.revokedSerial;
-  writeCacheFile(path_ / "history.json", json.pretty());
+  writeCacheFile(path() / "history.json", json.pretty());
 }
 
 std::optional<RenewalInfo> CertificateFolder::renewalInfo() const {
   std::lock_guard lock(mutex_);
-  const Json json = readJsonOrSetAside(path_ / "renewal-info.json", log_);
+  const Json json = readJsonOrSetAside(path() / "renewal-info.json", log_);
   RenewalInfo info;
   info.certificateId = json["certificate_id"].string();
   const auto askAgain = timeFrom(json["ask_again"]);
@@ -347,7 +348,7 @@ void CertificateFolder::saveRenewalInfo(const RenewalInfo& info) {
   json["pick"] = toJson(info.pick);
   json["explanation_url"] = info.explanationUrl;
   json["ask_again"] = rfc3339(info.askAgain);
-  writeCacheFile(path_ / "renewal-info.json", json.pretty());
+  writeCacheFile(path() / "renewal-info.json", json.pretty());
 }
 
 }  // namespace postern::acme

@@ -45,7 +45,7 @@ struct AttemptHistory {
 
 class CertificateFolder : public Journal {
  public:
-  CertificateFolder(std::filesystem::path path, Log& log);
+  CertificateFolder(const std::filesystem::path& path, Log& log);
 
   // The newest generation that is whole and fits; a damaged one is set aside with a warning. Null when none. Ends what
   // a crash interrupted: `current` points to what was loaded, and the pending order of a key that has its certificate
@@ -75,7 +75,7 @@ class CertificateFolder : public Journal {
   std::optional<RenewalInfo> renewalInfo() const;
   void saveRenewalInfo(const RenewalInfo& info);
 
-  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path path() const { return path_; }
 
  private:
   std::vector<long> generations() const;  // numbers, newest first
@@ -86,7 +86,7 @@ class CertificateFolder : public Journal {
   bool pendingIsDone(long number, EVP_PKEY* key) const;
   void prune() const;
 
-  const std::filesystem::path path_;
+  const std::string path_;  // a path takes five times as much, and there are thousands of folders
   Log& log_;
   mutable std::mutex mutex_;
 };

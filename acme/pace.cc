@@ -11,9 +11,8 @@ constexpr auto minute = std::chrono::minutes(1);
 constexpr int mostPerName = 10;
 
 // Leaves those of the last minute. One of the future was noted before the clock was set back and tells nothing.
-void forgetOld(std::deque<Time>& last, Time now) {
-  while (!last.empty() && last.front() <= now - minute) last.pop_front();
-  while (!last.empty() && last.back() > now) last.pop_back();
+void forgetOld(std::vector<Time>& last, Time now) {
+  std::erase_if(last, [now](Time each) { return each <= now - minute || each > now; });
 }
 
 }  // namespace
@@ -32,7 +31,7 @@ void Pace::repetition(std::stop_token stop) {
   wait(repetitions_, most_, stop);
 }
 
-void Pace::wait(std::deque<Time>& last, int most, std::stop_token stop) {
+void Pace::wait(std::vector<Time>& last, int most, std::stop_token stop) {
   Time now = clock_.now();
   for (forgetOld(last, now); bounded_ && last.size() >= static_cast<std::size_t>(most); forgetOld(last, now)) {
     // What came unbounded counts as well: there may be more of it than a minute may hold.

@@ -5,8 +5,8 @@
 // here. One order at a time uses it; it outlives the attempts, so that the minute is counted across them.
 #pragma once
 
-#include <deque>
 #include <stop_token>
+#include <vector>
 
 #include "base/clock.h"
 
@@ -25,13 +25,13 @@ class Pace {
   int requests() const { return total_; }
 
  private:
-  void wait(std::deque<Time>& last, int most, std::stop_token stop);
+  void wait(std::vector<Time>& last, int most, std::stop_token stop);
 
   Clock& clock_;
   bool bounded_ = false;
   int most_ = 10;
   int total_ = 0;
-  std::deque<Time> requests_, repetitions_;
+  std::vector<Time> requests_, repetitions_;  // of the last minute; thousands of certificates have none
 };
 
 }  // namespace postern::acme

@@ -15,6 +15,7 @@
 #include "base/atomic_file.h"
 #include "base/encoding.h"
 #include "base/fault_point.h"
+#include "base/on_all_cores.h"
 #include "base/text.h"
 
 namespace postern::acme {
@@ -61,6 +62,30 @@ std::string hostOf(std::string_view url) {
   if (const auto user = url.rfind('@'); user != std::string_view::npos) url.remove_prefix(user + 1);
   if (url.starts_with('[')) return lower(url.substr(1, url.find(']') - 1));
   return lower(url.substr(0, url.find(':')));
+}
+
+// Without those below folders of sets of names where they are asked for.
+void removeLeftoversIn(const fs::path& top, std::vector<std::string>* sets) noexcept {
+  try {
+    std::error_code error, ignored;
+    std::vector<fs::path> leftovers;
+    fs::recursive_directory_iterator entry(top, fs::directory_options::skip_permission_denied, error), end;
+    for (; !error && entry != end; entry.increment(error)) {
+      const fs::path& path = entry->path();
+      if (isLeftover(path.filename())) {
+        leftovers.push_back(path);
+        entry.disable_recursion_pending();
+      } else if (sets != nullptr && entry.depth() == 2 && path.parent_path().filename() == "certificates") {
+        sets->push_back(path.string());
+        entry.disable_recursion_pending();
+      } else if (path.parent_path().filename() == "generations") {
+        entry.disable_recursion_pending();  // each is whole, or is called otherwise
+      }
+    }
+    for (const auto& path : leftovers) fs::remove_all(path, ignored);
+  } catch (const std::exception&) {
+    // Memory: what is left over stays until the next start, and nobody reads it.
+  }
 }
 
 }  // namespace
@@ -128,16 +153,12 @@ void Storage::takeLock() {
   if (!noted) log_.debug("acme.cache.lock", {{"path", file.string()}, {"error", errnoText(errno)}});
 }
 
+// What is below the folder of each set of names is looked through on all cores: there may be thousands.
 void Storage::removeLeftovers() const {
-  std::error_code error, ignored;
-  std::vector<fs::path> leftovers;
-  fs::recursive_directory_iterator entry(cache_, fs::directory_options::skip_permission_denied, error), end;
-  for (; !error && entry != end; entry.increment(error)) {
-    if (!isLeftover(entry->path().filename())) continue;
-    leftovers.push_back(entry->path());
-    entry.disable_recursion_pending();
-  }
-  for (const auto& path : leftovers) fs::remove_all(path, ignored);
+  std::vector<std::string> sets;
+  removeLeftoversIn(cache_, &sets);
+  constexpr std::size_t worthAThread = 256;
+  onAllCores(sets.size(), worthAThread, [&](std::size_t i) { removeLeftoversIn(sets[i], nullptr); });
 }
 
 void Storage::probeWritable() const {
@@ -175,7 +196,6 @@ std::shared_ptr<LedgerFile> Storage::ledger(const std::string& directoryUrl) {
 std::shared_ptr<CertificateFolder> Storage::certificate(const std::string& directoryUrl,
                                                         const std::vector<std::string>& names,
                                                         const std::string& keyType) {
-  std::lock_guard lock(mutex_);
   const fs::path set = directoryFolder(directoryUrl) / "certificates" / nameSetHash(names);
   // The primary name is that of the first order: whatever comes first in the set today, its folder stays.
   fs::path primary = set / asFolderName(names.front());
@@ -184,7 +204,8 @@ std::shared_ptr<CertificateFolder> Storage::certificate(const std::string& direc
     primary = existing.front();
   }
   const fs::path path = primary / asFolderName(keyType);
-  auto& known = folders_[path];
+  std::lock_guard lock(mutex_);
+  auto& known = folders_[path.string()];
   auto folder = known.lock();
   if (!folder) known = folder = std::make_shared<CertificateFolder>(path, log_);
   return folder;

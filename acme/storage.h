@@ -19,6 +19,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -100,7 +101,7 @@ class Storage {
   int lock_ = -1;
   mutable std::mutex mutex_;
   std::map<std::string, std::weak_ptr<LedgerFile>> ledgers_;
-  std::map<std::filesystem::path, std::weak_ptr<CertificateFolder>> folders_;  // one object for each, so one mutex
+  std::unordered_map<std::string, std::weak_ptr<CertificateFolder>> folders_;  // by path; one object each, so one mutex
 };
 
 // "<directory host>-<8 hex of SHA-256 of the URL>"

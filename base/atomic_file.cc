@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -100,8 +101,7 @@ std::optional<std::string> readFile(const fs::path& path, std::size_t limit) {
     failed("open", path);
   }
   std::string bytes;
-  for (;;) {
-    constexpr std::size_t piece = 64 << 10;
+  for (std::size_t piece = 4 << 10;; piece = std::min<std::size_t>(2 * piece, 64 << 10)) {  // most are small
     const std::size_t before = bytes.size();
     bytes.resize(before + piece);
     const ssize_t got = read(file.get(), bytes.data() + before, piece);

@@ -127,9 +127,29 @@ Diagnostic syntaxError(const std::string& message, const std::string& file, int 
   return error;
 }
 
-Node convert(const Toml& from, const std::string& file) {
+// Where values stand in a text. toml11's own location counts the lines anew for each value and copies the value's line,
+// so that a list of ten thousand names takes as long as a hundred million.
+class Positions {
+ public:
+  explicit Positions(std::string_view text) {
+    for (auto at = text.find('\n'); at != std::string_view::npos; at = text.find('\n', at + 1)) feeds_.push_back(at);
+  }
+  // Of its first character; 0 for what toml11 knows no place of.
+  static std::size_t offset(const Toml& value) {
+    const auto* const region = dynamic_cast<const toml::detail::region*>(toml::detail::get_region(value));
+    return region == nullptr ? 0 : static_cast<std::size_t>(region->first() - region->begin());
+  }
+  int line(const Toml& value) const {
+    return 1 + static_cast<int>(std::lower_bound(feeds_.begin(), feeds_.end(), offset(value)) - feeds_.begin());
+  }
+
+ private:
+  std::vector<std::size_t> feeds_;  // offsets of the line feeds
+};
+
+Node convert(const Toml& from, const std::string& file, const Positions& positions) {
   Node node;
-  node.place = {file, static_cast<int>(from.location().line())};
+  node.place = {file, positions.line(from)};
   switch (from.type()) {
     case toml::value_t::string:
       node.kind = Node::Kind::Text;
@@ -154,16 +174,15 @@ Node convert(const Toml& from, const std::string& file) {
     }
     case toml::value_t::array: {
       node.kind = Node::Kind::List;
-      for (const Toml& item : from.as_array()) node.items.push_back(convert(item, file));
+      for (const Toml& item : from.as_array()) node.items.push_back(convert(item, file, positions));
       // [[x]]: list and first table have the header as their place; of [{...}] the table begins behind the bracket.
       const auto& items = from.as_array();
-      node.appends = !items.empty() && items.front().is_table() &&
-                     items.front().location().line() == from.location().line() &&
-                     items.front().location().column() == from.location().column();
+      node.appends =
+          !items.empty() && items.front().is_table() && Positions::offset(items.front()) == Positions::offset(from);
       break;
     }
     case toml::value_t::table:
-      for (const auto& [name, member] : from.as_table()) node.members.emplace(name, convert(member, file));
+      for (const auto& [name, member] : from.as_table()) node.members.emplace(name, convert(member, file, positions));
       break;
     case toml::value_t::empty:
     case toml::value_t::offset_datetime:
@@ -189,7 +208,7 @@ std::variant<Node, Diagnostic> parseDocument(const std::string& text, const std:
   try {
     std::istringstream in(text);
     // Without the file's name: it may hold what looks like a line of the message.
-    return convert(toml::parse<toml::discard_comments, std::map, std::vector>(in, "-"), file);
+    return convert(toml::parse<toml::discard_comments, std::map, std::vector>(in, "-"), file, Positions(text));
   } catch (const toml::exception& e) {
     return syntaxError(e.what(), file, static_cast<int>(e.location().line()));
   } catch (const std::exception&) {  // toml11 lets std::out_of_range and the like through for some broken input
