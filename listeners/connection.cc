@@ -39,9 +39,10 @@ Connection::Connection(std::shared_ptr<Household> household, std::shared_ptr<con
     : household_(std::move(household)),
       terms_(std::move(terms)),
       loop_(loop),
-      channel_(std::make_unique<Channel>(eventLoop().base(), descriptor, static_cast<Channel::Watcher&>(*this))),
       remote_(remote),
-      ours_(household_->environment.isOurs(remote)) {
+      ours_(household_->environment.isOurs(remote)),
+      timer_(eventLoop().base(), -1, 0, onTimer, this) {
+  channel_.emplace(eventLoop().base(), descriptor, static_cast<Channel::Watcher&>(*this));
   household_->arrived();
   handshakeDeadline_ = Clock::now() + terms_->settings.tlsTimeout;
 }
@@ -64,8 +65,6 @@ Connection::~Connection() {
 }
 
 void Connection::start() noexcept {
-  timer_.reset(evtimer_new(eventLoop().base(), onTimer, this));
-  if (!timer_) return end(Ended::Failed);
   const auto& trusted = terms_->settings.trustedNetworks;
   const bool viaProxy =
       std::any_of(trusted.begin(), trusted.end(), [this](const Network& n) { return n.contains(remote_.address); });
@@ -80,10 +79,7 @@ void Connection::readProxyHeader() {
   std::array<char, maxProxyHeader> bytes;
   const int fd = channel_->descriptor();
   const auto peeked = ::recv(fd, bytes.data(), bytes.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (peeked < 0 && (errno == EAGAIN || errno == EINTR)) {
-    if (!channel_->awaitBytes()) end(Ended::Failed);
-    return;
-  }
+  if (peeked < 0 && (errno == EAGAIN || errno == EINTR)) return;  // readable() comes again
   const auto refuseHeader = [this](LogLevel level, std::string_view why, Ended ended) {
     if (ended != Ended::PeerLeft) ++household_->refused;
     logStranger(level, "proxy.header.refused", why);
@@ -102,10 +98,7 @@ void Connection::readProxyHeader() {
   const auto* header = std::get_if<ProxyHeader>(&result);
   const std::size_t ours = (header ? header->consumed : proxyHeader_.size()) - before;
   if (::recv(fd, bytes.data(), ours, MSG_DONTWAIT) != static_cast<ssize_t>(ours)) return end(Ended::Broken);
-  if (!header) {
-    if (!channel_->awaitBytes()) end(Ended::Failed);
-    return;
-  }
+  if (!header) return;
   proxyHeader_ = {};
   if (header->source) {
     remote_ = *header->source;
@@ -148,10 +141,7 @@ void Connection::awaitHandshake() {
 void Connection::beginHandshake() {
   char first;
   const auto got = ::recv(channel_->descriptor(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-    if (!channel_->awaitBytes()) end(Ended::Failed);
-    return;
-  }
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;  // readable() comes again
   if (got <= 0) return handshakeFailed("the peer closed the connection", true);
   if (!handshaking_ && !enterHandshake()) {
     // What the client has sent is taken from the kernel before the end, or a reset would be what it sees.
@@ -255,11 +245,9 @@ void Connection::readable() noexcept {
   switch (phase_) {
     case Phase::ProxyHeader: return readProxyHeader();
     case Phase::FirstByte: return beginHandshake();
-    case Phase::Lingering: {
-      const bool more = channel_->discardFromKernel();
-      if (!more || !channel_->awaitBytes()) end(Ended::Finished);
+    case Phase::Lingering:
+      if (!channel_->discardFromKernel()) end(Ended::Finished);
       return;
-    }
     case Phase::Handshake:
     case Phase::Session:
     case Phase::UpgradeReply:
@@ -298,7 +286,7 @@ void Connection::armTimer() {
   if (!when || (armedFor_ && *armedFor_ <= *when)) return;
   const auto wait = toTimeval(*when - Clock::now());
   armedFor_ = when;
-  if (evtimer_add(timer_.get(), &wait) != 0) end(Ended::Failed);
+  if (!timer_.add(wait)) end(Ended::Failed);
 }
 
 void Connection::timePassed() {

@@ -112,7 +112,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   const std::shared_ptr<Household> household_;
   std::shared_ptr<const Terms> terms_;
   const std::size_t loop_;
-  std::unique_ptr<Channel> channel_;
+  std::optional<Channel> channel_;
   Endpoint remote_;  // the true client, once the PROXY header is read
   const bool ours_;  // one of OwnVisits
   std::optional<Endpoint> local_;
@@ -128,7 +128,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   bool peerEnded_ = false;     // no more input will come
   bool shuttingDown_ = false;  // farewell as soon as the session is free
 
-  EventPtr timer_;
+  Event timer_;
   std::optional<Clock::time_point> armedFor_, wakeAt_, loginSince_;
   Clock::time_point handshakeDeadline_;  // of implicit TLS: counts from accept, the PROXY header included
   Clock::time_point deadline_, lastActivity_, farewellSince_;

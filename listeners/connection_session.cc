@@ -105,7 +105,6 @@ bool Connection::forgetPlain() {
   }
   if (!handshaking_ && !enterHandshake()) return over(Ended::Refused);
   phase_ = Phase::UpgradeReply;
-  channel_->setReading(false);
   channel_->consume(channel_->inputSize());
   if (!channel_->discardFromKernel()) return over(Ended::PeerLeft);
   setDeadline(terms_->settings.tlsTimeout);
@@ -113,7 +112,7 @@ bool Connection::forgetPlain() {
 }
 
 void Connection::upgradeWhenSent() {
-  if (channel_->unsent() != 0) return;  // sent() comes again
+  if (!channel_->flush()) return channel_->setReading(false);  // sent() comes
   channel_->leavePlain();
   awaitHandshake();
 }
@@ -188,9 +187,7 @@ void Connection::sent() noexcept {
       submitWork();
       return settle();
     case Phase::UpgradeReply: return upgradeWhenSent();
-    case Phase::Farewell:
-      if (channel_->unsent() == 0) linger();
-      return;
+    case Phase::Farewell: return linger();
     case Phase::ProxyHeader:
     case Phase::FirstByte:
     case Phase::Handshake:
@@ -234,17 +231,17 @@ void Connection::farewell(Session::Farewell why) {
 void Connection::finish(Ended why) {
   phase_ = Phase::Farewell;
   endsAs_ = why;
+  linger();
+  if (phase_ != Phase::Farewell) return;
   farewellSince_ = Clock::now();
   active();
-  channel_->setReading(false);
   setDeadline(farewellTime);
-  if (channel_->unsent() == 0) linger();
 }
 
 void Connection::linger() {
-  if (!channel_->sayGoodbye()) return;  // sent() comes again
+  if (!channel_->sayGoodbye()) return channel_->setReading(false);  // sent() comes
   const std::chrono::milliseconds time = terms_->settings.socket.linger.value_or(lingerTime);
-  if (peerEnded_ || time.count() == 0 || !channel_->discardFromKernel() || !channel_->awaitBytes()) return end(endsAs_);
+  if (peerEnded_ || time.count() == 0 || !channel_->awaitBytes()) return end(endsAs_);
   phase_ = Phase::Lingering;
   setDeadline(time);
 }
@@ -253,7 +250,7 @@ void Connection::end(Ended why) {
   if (phase_ == Phase::Over) return;
   phase_ = Phase::Over;
   leaveHandshake();
-  if (timer_) event_del(timer_.get());
+  timer_.remove();
   if (log().wants(LogLevel::Debug)) {
     log().debug("connection.ended",
                 {{"listener", terms_->settings.id}, {"peer", remote_.text()}, {"how", nameOf(why)}});
