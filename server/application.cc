@@ -304,9 +304,9 @@ void Application::logDiagnostics(const config::Diagnostics& diagnostics) {
 
 listeners::SessionFactory Application::sessionsOf(const config::ListenerConfig& listener,
                                                   const config::Settings& settings) {
-  const auto config = listener.listener;
+  const auto config = std::make_shared<const listeners::ListenerSettings>(listener.listener);  // one for all sessions
   auto accounts = std::make_shared<const mail::Accounts>(settings.accounts);
-  switch (config.protocol) {
+  switch (config->protocol) {
     case listeners::Protocol::Smtp: {
       std::shared_ptr<const mail::Delivery> delivery;
       if (!settings.maildir.empty()) delivery = std::make_shared<const mail::MaildirDelivery>(settings.maildir);
@@ -321,8 +321,8 @@ listeners::SessionFactory Application::sessionsOf(const config::ListenerConfig& 
     case listeners::Protocol::Http:
       return [this, config](const listeners::Peer& peer) {
         return std::make_shared<http::Session>(
-            config, peer,
-            [this, metrics = config.metrics](const http::Request& request) { return answerHttp(request, metrics); });
+            *config, peer,
+            [this, metrics = config->metrics](const http::Request& request) { return answerHttp(request, metrics); });
       };
     case listeners::Protocol::ChallengeOnly: break;  // challenge_listeners.cc: no session is ever made
   }

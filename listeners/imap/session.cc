@@ -73,9 +73,10 @@ const Session::Verb* Session::findVerb(const std::string& name) {
   return at == verbs.end() ? nullptr : &at->second;
 }
 
-Session::Session(listeners::ListenerSettings settings, listeners::Peer peer,
+Session::Session(std::shared_ptr<const listeners::ListenerSettings> settings, listeners::Peer peer,
                  std::shared_ptr<const mail::Accounts> accounts, std::filesystem::path maildirRoot, Log& log)
-    : settings_(std::move(settings)),
+    : sharedSettings_(std::move(settings)),
+      settings_(*sharedSettings_),
       peer_(std::move(peer)),
       accounts_(std::move(accounts)),
       maildirRoot_(std::move(maildirRoot)),

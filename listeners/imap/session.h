@@ -28,8 +28,8 @@ class Session final : public listeners::Session {
  public:
   // An account's Maildir is maildirRoot/<account name>. Where maildirRoot is empty, nobody can log in. `log` outlives
   // the session.
-  Session(listeners::ListenerSettings settings, listeners::Peer peer, std::shared_ptr<const mail::Accounts> accounts,
-          std::filesystem::path maildirRoot, Log& log);
+  Session(std::shared_ptr<const listeners::ListenerSettings> settings, listeners::Peer peer,
+          std::shared_ptr<const mail::Accounts> accounts, std::filesystem::path maildirRoot, Log& log);
   ~Session() override;
 
   listeners::Step greet() override;
@@ -117,7 +117,8 @@ class Session final : public listeners::Session {
   void beginAppend(Step& step, std::string tag, AppendRequest request);
   void commitAppend(Step& step);
 
-  const listeners::ListenerSettings settings_;
+  const std::shared_ptr<const listeners::ListenerSettings> sharedSettings_;
+  const listeners::ListenerSettings& settings_;
   const listeners::Peer peer_;
   const std::shared_ptr<const mail::Accounts> accounts_;
   const std::filesystem::path maildirRoot_;

@@ -26,10 +26,11 @@ std::string oneLine(std::string text) {
 
 }  // namespace
 
-Session::Session(listeners::ListenerSettings settings, listeners::Peer peer,
+Session::Session(std::shared_ptr<const listeners::ListenerSettings> settings, listeners::Peer peer,
                  std::shared_ptr<const mail::Accounts> accounts, std::shared_ptr<const mail::Delivery> delivery,
                  Log& log, SessionOptions options)
-    : settings_(std::move(settings)),
+    : sharedSettings_(std::move(settings)),
+      settings_(*sharedSettings_),
       peer_(std::move(peer)),
       accounts_(std::move(accounts)),
       delivery_(std::move(delivery)),

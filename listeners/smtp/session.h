@@ -39,8 +39,9 @@ class Session : public listeners::Session {
  public:
   // `accounts` may be empty, not null. `delivery` is null where there is none (storage.maildir unset). `log` outlives
   // it.
-  Session(listeners::ListenerSettings settings, listeners::Peer peer, std::shared_ptr<const mail::Accounts> accounts,
-          std::shared_ptr<const mail::Delivery> delivery, Log& log, SessionOptions options = {});
+  Session(std::shared_ptr<const listeners::ListenerSettings> settings, listeners::Peer peer,
+          std::shared_ptr<const mail::Accounts> accounts, std::shared_ptr<const mail::Delivery> delivery, Log& log,
+          SessionOptions options = {});
 
   listeners::Step greet() override;
   listeners::Step received(std::string_view bytes) override;
@@ -91,7 +92,8 @@ class Session : public listeners::Session {
   void spool();  // on the worker
   void resetMail();
 
-  const listeners::ListenerSettings settings_;
+  const std::shared_ptr<const listeners::ListenerSettings> sharedSettings_;
+  const listeners::ListenerSettings& settings_;
   const listeners::Peer peer_;
   const std::shared_ptr<const mail::Accounts> accounts_;
   const std::shared_ptr<const mail::Delivery> delivery_;

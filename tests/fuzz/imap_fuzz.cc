@@ -56,7 +56,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t piece = choice & 32 ? 1 : choice & 64 ? 7 : size;
 
   support::SessionDriver driver(std::make_shared<imap::Session>(
-      settings, listeners::Peer{"192.0.2.7", 1, "192.0.2.1", 143}, accounts, mail.folder.path(), log));
+      std::make_shared<const listeners::ListenerSettings>(settings), listeners::Peer{"192.0.2.7", 1, "192.0.2.1", 143},
+      accounts, mail.folder.path(), log));
   if (choice & 1)
     driver.startEncrypted();
   else

@@ -64,7 +64,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   const auto delivery = std::make_shared<CountingDelivery>();
   support::SessionDriver driver(std::make_shared<smtp::Session>(
-      settings, listeners::Peer{"192.0.2.7", 1, "192.0.2.1", 25}, accounts, delivery, log, options));
+      std::make_shared<const listeners::ListenerSettings>(settings), listeners::Peer{"192.0.2.7", 1, "192.0.2.1", 25},
+      accounts, delivery, log, options));
   auto said = choice & 2 ? driver.startEncrypted() : driver.start();
   std::string_view rest(reinterpret_cast<const char*>(data) + 1, size - 1);
   while (!rest.empty() && !driver.closed()) {

@@ -202,7 +202,7 @@ TEST_F(ImapFetch, SaysALargeAnswerInPieces) {
   deliver(big);
   deliver(big);
   const auto session = std::make_shared<Session>(
-      settings_, listeners::Peer{},
+      std::make_shared<const listeners::ListenerSettings>(settings_), listeners::Peer{},
       std::make_shared<mail::Accounts>(std::vector<mail::Account>{{"jane", Secret("secret"), {}}}), root_, log_);
   Driver driver(session);
   driver.startEncrypted();

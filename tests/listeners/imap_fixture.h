@@ -40,7 +40,8 @@ class ImapTest : public testing::Test {
   Driver make() {
     const std::vector<mail::Account> accounts{{"jane", Secret("secret"), {"jane@example.org"}},
                                               {"joe", Secret("ti\"ger"), {"joe@example.org"}}};
-    return Driver(std::make_shared<Session>(settings_, listeners::Peer{"192.0.2.7", 4000, "192.0.2.1", 993},
+    return Driver(std::make_shared<Session>(std::make_shared<const listeners::ListenerSettings>(settings_),
+                                            listeners::Peer{"192.0.2.7", 4000, "192.0.2.1", 993},
                                             std::make_shared<mail::Accounts>(accounts), root_, log_));
   }
   // Past the greeting, and the handshake where that comes first.

@@ -86,7 +86,7 @@ TEST_F(ImapLogin, LogsWhoCameAndWhoDidNotButNoPassword) {
 
 TEST_F(ImapLogin, HashesOnTheWorkerAndHoldsWhatIsPipelinedMeanwhile) {
   const auto session = std::make_shared<Session>(
-      settings_, listeners::Peer{},
+      std::make_shared<const listeners::ListenerSettings>(settings_), listeners::Peer{},
       std::make_shared<mail::Accounts>(std::vector<mail::Account>{{"jane", Secret("secret"), {}}}), root_, log_);
   session->encrypted(Driver::defaultFacts());
   session->greet();

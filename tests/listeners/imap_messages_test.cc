@@ -290,7 +290,8 @@ TEST_F(ImapMessages, AnswersManyPipelinedCommandsInOrder) {
 }
 
 TEST_F(ImapMessages, LetsAnswersLeaveBeforeItMakesMore) {
-  const auto session = std::make_shared<Session>(settings_, listeners::Peer{}, nullptr, root_, log_);
+  const auto session = std::make_shared<Session>(std::make_shared<const listeners::ListenerSettings>(settings_),
+                                                 listeners::Peer{}, nullptr, root_, log_);
   Driver(session).startEncrypted();
   std::string commands, said;
   for (int i = 0; i < 5000; ++i) commands += "a CAPABILITY\r\n";

@@ -205,8 +205,9 @@ TEST_F(SmtpTest, PutsAMessageIntoTheMaildirBeforeItSaysSo) {
   const auto real = std::make_shared<mail::MaildirDelivery>(temporary_ / "mail");
   const auto accounts = std::make_shared<mail::Accounts>(std::vector<mail::Account>{
       {"jane", Secret("s"), {"jane@example.org"}}, {"joe", Secret("s"), {"joe@example.org"}}});
-  support::SessionDriver driver(std::make_shared<Session>(settings_, listeners::Peer{"2001:db8::7", 1, "::1", 25},
-                                                          accounts, real, log_, options_));
+  support::SessionDriver driver(
+      std::make_shared<Session>(std::make_shared<const listeners::ListenerSettings>(settings_),
+                                listeners::Peer{"2001:db8::7", 1, "::1", 25}, accounts, real, log_, options_));
   driver.start();
   driver.send(
       "EHLO client.example\r\nMAIL FROM:<>\r\nRCPT TO:<jane@example.org>\r\nRCPT TO:<joe@example.org>\r\nDATA\r\n");

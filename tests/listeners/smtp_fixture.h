@@ -77,7 +77,8 @@ class SmtpTest : public testing::Test {
     std::vector<mail::Account> accounts{{"jane", Secret("secret"), {"jane@example.org", "Quoted Name@example.org"}},
                                         {"joe", Secret("tiger"), {"joe@example.org"}}};
     if (withPostmaster_) accounts.push_back({"root", Secret(), {"postmaster@example.org"}});
-    return Driver(std::make_shared<Session>(settings_, listeners::Peer{"192.0.2.7", 4000, "192.0.2.1", 25},
+    return Driver(std::make_shared<Session>(std::make_shared<const listeners::ListenerSettings>(settings_),
+                                            listeners::Peer{"192.0.2.7", 4000, "192.0.2.1", 25},
                                             std::make_shared<mail::Accounts>(std::move(accounts)),
                                             noDelivery_ ? nullptr : delivery_, log_, options_));
   }
