@@ -13,6 +13,7 @@
 
 #include "acme/certificate_care.h"
 #include "acme/manager.h"
+#include "acme/manager_agenda.h"
 #include "acme/pace.h"
 #include "acme/provider_care.h"
 
@@ -73,6 +74,7 @@ struct ManagedCertificate {
   std::unique_ptr<CertificateCare> care;
   Pace pace, stagingPace;  // each CA's own
   std::optional<Work> work;
+  Agenda::Place place;
   bool expirySaid = false, lateSaid = false;  // in log and events
   std::optional<Time> delaySaid;
   bool unwritableSaid = false;  // by the thread of the order

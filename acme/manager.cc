@@ -156,13 +156,14 @@ RenewAnswer Manager::Impl::renew(const RenewRequest& request) {
         ordered = false;
         words = "not due before " + rfc3339(care.dueAt(now));
       }
+      touch(*managed);
       for (const auto& section : sections) {
         if (!request.provider.empty() && section.provider != request.provider) continue;
         answer.certificates.push_back({section.id, ordered, words});
       }
     }
   }
-  wake();
+  wakeDecider();
   return answer;
 }
 

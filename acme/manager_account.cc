@@ -151,9 +151,10 @@ void Manager::Impl::replace(ManagedCertificate& managed, const tls::CertifiedKey
           revoked.serial());  // again: what was stale may have ended with a certificate for the old key
       managed.care->orderNow(parts_.clock.now(), true);
     }
+    touch(managed);
   }
   saveHistories(managed);
-  wake();
+  wakeDecider();
 }
 
 }  // namespace postern::acme

@@ -6,6 +6,12 @@
 // in the store change together), mutex_ (the state; never held during a request, a write to the cache or a call of the
 // store). The cares and providers are freed under caches_, so that a cache that is closed is closed before it can be
 // opened again.
+//
+// Deciding costs as much as there is to decide. A certificate is decided about when the time comes that the last
+// decision set (agenda_), when something was done to it (touch()), and when what it waited for may be there: a slot of
+// its provider, its folder (blocked_), what an order that failed leaves of the CA's limits (limited_). All are decided
+// about anew when the plan changes and when the clock was set back, and each once an hour, whatever happens: no
+// decision rests on what nobody foresaw for longer.
 #pragma once
 
 #include <condition_variable>
@@ -17,12 +23,14 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "acme/export.h"
 #include "acme/managed_certificate.h"
 #include "acme/manager.h"
+#include "acme/manager_agenda.h"
 #include "acme/provider_care.h"
 
 namespace postern::acme {
@@ -35,7 +43,7 @@ class Manager::Impl {
   void prepare(const Plan& plan);
   void apply(const Plan& plan);
   void start();
-  void wake();
+  void wake();  // and decides about everything
   tls::KeyPtr pendingKey(const tls::CertificateId& id);
   std::vector<std::pair<std::string, tls::CertifiedKeyRef>> cached() const;
   RenewAnswer renew(const RenewRequest& request);
@@ -102,12 +110,31 @@ class Manager::Impl {
 
   // --- manager_orders.cc: what is due
   void decide(std::stop_token stop);
+  struct Round {  // of the deciding thread
+    Time now;
+    Time next;                                   // when to look again, beside the agenda
+    std::map<const ProviderCare*, int> working;  // slots that are taken
+    std::set<const CertificateFolder*> busy;     // shared with another section, or with what a reload replaced
+  };
+  struct Due {
+    Work::Kind kind;
+    std::size_t route;
+    Time at;
+    CertificateCare::Attempt attempt;
+  };
   void decideOnce(const std::stop_token& stop);
-  Time beginWhatIsDue(Time now);  // returns when to look again
+  Round newRound();
+  std::optional<Due> decideAbout(ManagedCertificate& managed, Round& round);
+  void enqueue(ManagedCertificate& managed, const std::optional<Due>& due);
+  void beginWhatIsDue(Round& round);
+  void touch(ManagedCertificate& managed);   // under the lock: to be decided about anew
+  void forget(ManagedCertificate& managed);  // under the lock: nobody wants it any more
+  void sayDelayed(ManagedCertificate& managed, const CertificateCare::Attempt& attempt, Time now);
   std::optional<Event::Kind> look(ManagedCertificate& managed, Time now);
   void begin(ManagedCertificate& managed, Work::Kind kind, const CertificateCare::Attempt* attempt, Time now);
   void ended(ManagedCertificate& managed);
   void joinEnded();
+  void wakeDecider();
   void letGo();
   void prepareFallbacks(Time now, Time& next);
   void prepareAccount(Preparation& preparation, std::stop_token stop) noexcept;
@@ -155,6 +182,14 @@ class Manager::Impl {
   std::vector<std::shared_ptr<Preparation>> preparations_;
   std::set<std::pair<std::string, std::chrono::seconds>> cutsSaid_;
   std::mt19937_64 chance_;
+  std::unordered_multimap<std::size_t, ManagedRef> byId_;  // what is wanted, by CertificateIdHash
+  Agenda agenda_;                                          // of what is wanted
+  std::set<ManagedCertificate*> working_;                  // have `work`
+  std::set<ManagedCertificate*> blocked_;                  // by another one's work for their folder
+  std::set<ManagedCertificate*> limited_;                  // due, and held up by a ledger
+  Time lastRound_{};
+  bool allTouched_ = false;
+  bool letGoDue_ = false;
   bool closing_ = false;
   bool woken_ = false;
   std::condition_variable_any wake_;   // of the deciding thread

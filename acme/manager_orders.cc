@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration orderDeadline = 15min;  // of one attempt beside DNS propagation, whatever the CA does
 constexpr Duration questionDeadline = 2min;
+constexpr Duration decidedFor = 1h;  // at most: then it is decided again
 
 }  // namespace
 
@@ -46,9 +47,27 @@ void Manager::Impl::start() {
 void Manager::Impl::wake() {
   {
     std::lock_guard lock(mutex_);
+    allTouched_ = true;
+  }
+  wakeDecider();
+}
+
+void Manager::Impl::wakeDecider() {
+  {
+    std::lock_guard lock(mutex_);
     woken_ = true;
   }
   wake_.notify_all();
+}
+
+void Manager::Impl::touch(ManagedCertificate& managed) {
+  if (managed.wanted()) agenda_.plan(managed, Time::min());
+}
+
+void Manager::Impl::forget(ManagedCertificate& managed) {
+  agenda_.remove(managed);
+  blocked_.erase(&managed);
+  limited_.erase(&managed);
 }
 
 void Manager::Impl::decide(std::stop_token stop) {
@@ -59,6 +78,7 @@ void Manager::Impl::decide(std::stop_token stop) {
       // Memory, or threads: the mail server goes on, and what is due is due a little later.
       parts_.log.error("acme.manager.failed", {{"error", error.what()}});
       std::unique_lock lock(mutex_);
+      allTouched_ = true;
       wake_.wait_for(lock, stop, 1s, [] { return false; });
     }
   }
@@ -66,22 +86,25 @@ void Manager::Impl::decide(std::stop_token stop) {
 
 void Manager::Impl::decideOnce(const std::stop_token& stop) {
   joinEnded();
-  // Not in the middle of an apply, which lets go itself.
-  if (std::unique_lock applying(applying_, std::try_to_lock); applying.owns_lock()) letGo();
+  bool unwantedThere = false;
+  {
+    std::lock_guard lock(mutex_);
+    unwantedThere = letGoDue_;
+  }
+  if (unwantedThere) {
+    // Not in the middle of an apply, which lets go itself.
+    if (std::unique_lock applying(applying_, std::try_to_lock); applying.owns_lock()) letGo();
+  }
   std::vector<std::pair<Event::Kind, std::vector<CertificateStatus>>> events;
   std::unique_lock lock(mutex_);
-  const Time now = parts_.clock.now();
-  Time said = now + parts_.longestSleep;
-  for (const auto& [key, managed] : managed_) {
-    if (!managed->wanted()) continue;
+  Round round = newRound();
+  const Time now = round.now;
+  while (ManagedCertificate* managed = agenda_.due(now)) {
     if (const auto event = look(*managed, now)) events.emplace_back(*event, statusesOf(*managed, now));
-    // With a lifetime of a minute, a look every minute would come too late to say anything.
-    if (!managed->certificate) continue;
-    for (const auto& at : {managed->care->lateFrom(), std::optional(managed->certificate->notAfter())}) {
-      if (at && *at > now) said = std::min(said, *at);
-    }
+    enqueue(*managed, decideAbout(*managed, round));
   }
-  Time next = std::min(beginWhatIsDue(now), said);
+  beginWhatIsDue(round);
+  Time next = std::min(round.next, agenda_.next());
   prepareFallbacks(now, next);
   if (!events.empty()) {
     lock.unlock();
@@ -90,6 +113,31 @@ void Manager::Impl::decideOnce(const std::stop_token& stop) {
   }
   const auto sleep = std::clamp<Duration>(next - parts_.clock.now(), 10ms, parts_.longestSleep);
   wake_.wait_for(lock, stop, sleep, [&] { return std::exchange(woken_, false); });
+}
+
+// Under the lock.
+Manager::Impl::Round Manager::Impl::newRound() {
+  Round round;
+  round.now = parts_.clock.now();
+  round.next = round.now + parts_.longestSleep;
+  if (std::exchange(allTouched_, false) || round.now < lastRound_) {
+    for (const auto& [key, managed] : managed_) touch(*managed);
+  }
+  lastRound_ = round.now;
+  for (ManagedCertificate* managed : working_) {
+    for (const auto& route : managed->routes) round.busy.insert(route.folder.get());
+    Work& work = *managed->work;
+    if (work.ended) continue;
+    ++round.working[&managed->providerOf(work.route)];
+    // Set back, the clock must not lengthen what hangs.
+    work.deadline = std::min(work.deadline, round.now + work.longest);
+    if (work.deadline > round.now) {
+      round.next = std::min(round.next, work.deadline);
+    } else if (!std::exchange(work.deadlinePassed, true)) {
+      work.thread.request_stop();
+    }
+  }
+  return round;
 }
 
 // Under the lock. What time alone makes worth saying.
@@ -111,87 +159,85 @@ std::optional<Event::Kind> Manager::Impl::look(ManagedCertificate& managed, Time
   return Event::Kind::Expiring;
 }
 
-// Under the lock. The one that is due longest goes first, so that a name which fails again and again does not keep the
-// others of its provider waiting; and questions come after orders.
-Time Manager::Impl::beginWhatIsDue(Time now) {
-  struct Due {
-    Time at;
-    ManagedCertificate* managed;
-    Work::Kind kind;
-    CertificateCare::Attempt attempt;
+// Under the lock. What there is to do about one now, if anything; also plans when it is decided about again.
+std::optional<Manager::Impl::Due> Manager::Impl::decideAbout(ManagedCertificate& managed, Round& round) {
+  const Time now = round.now;
+  const CertificateCare& care = *managed.care;
+  agenda_.awaitNone(managed);
+  blocked_.erase(&managed);
+  limited_.erase(&managed);
+  Time next = now + decidedFor;
+  const auto plan = [&](std::optional<Time> at) {
+    if (at && *at > now) next = std::min(next, *at);
+    agenda_.plan(managed, next);
   };
-  Time next = now + parts_.longestSleep;
-  std::map<const ProviderCare*, int> working;
-  std::set<const CertificateFolder*> busy;  // shared with another section, or with what a reload replaced
-  std::vector<Due> due;
-  const auto occupy = [&](const ManagedCertificate& managed) {
-    for (const auto& route : managed.routes) busy.insert(route.folder.get());
-  };
-  const auto isBusy = [&](const ManagedCertificate& managed) {
-    return std::any_of(managed.routes.begin(), managed.routes.end(),
-                       [&](const auto& route) { return busy.count(route.folder.get()) != 0; });
-  };
-  for (const auto& [key, managed] : managed_) {
-    if (!managed->work) continue;
-    occupy(*managed);
-    if (managed->work->ended) continue;
-    ++working[&managed->providerOf(managed->work->route)];
-    // Set back, the clock must not lengthen what hangs.
-    managed->work->deadline = std::min(managed->work->deadline, now + managed->work->longest);
-    if (managed->work->deadline > now) {
-      next = std::min(next, managed->work->deadline);
-    } else if (!std::exchange(managed->work->deadlinePassed, true)) {
-      managed->work->thread.request_stop();
-    }
+  plan(care.lateFrom());
+  if (managed.certificate) plan(managed.certificate->notAfter());
+  if (managed.work) return std::nullopt;  // its end touches it
+  const auto& routes = managed.routes;
+  if (std::any_of(routes.begin(), routes.end(),
+                  [&](const auto& route) { return round.busy.count(route.folder.get()) != 0; })) {
+    blocked_.insert(&managed);
+    return std::nullopt;
   }
-  for (const auto& [key, managed] : managed_) {
-    if (!managed->wanted() || managed->work) continue;
-    if (isBusy(*managed)) continue;  // the end of the other one wakes us
-    // Whose slots are all taken waits for one anyhow; its limits are asked then.
-    const auto limits = [&, &one = *managed](std::size_t route, OrderKind kind) {
-      ProviderCare& provider = one.providerOf(route);
-      if (working[&provider] >= provider.ordersAtOnce()) return Time::min();
-      return provider.earliest(one.names, kind, now);
-    };
-    CertificateCare::Attempt attempt = managed->care->next(now, limits);
-    const auto ask = managed->care->askAt(now);
-    if (attempt.at <= now) {
-      due.push_back({attempt.at, managed.get(), Work::Kind::Order, attempt});
+  // Whose slots are all taken waits for one anyhow; its limits are asked then.
+  bool limited = false;
+  const auto limits = [&](std::size_t route, OrderKind kind) {
+    const ProviderCare& provider = managed.providerOf(route);
+    if (const auto taken = round.working.find(&provider);
+        taken != round.working.end() && taken->second >= provider.ordersAtOnce()) {
+      return Time::min();
+    }
+    const Time out = provider.earliest(managed.names, kind, now);
+    limited = limited || out > now;
+    return out;
+  };
+  const CertificateCare::Attempt attempt = care.next(now, limits);
+  if (attempt.at <= now) return Due{Work::Kind::Order, attempt.route, attempt.at, attempt};
+  if (limited) limited_.insert(&managed);
+  sayDelayed(managed, attempt, now);
+  const auto ask = care.askAt(now);
+  plan(attempt.at);
+  plan(ask);
+  if (ask && *ask <= now) return Due{Work::Kind::RenewalInfo, care.held()->route, *ask, attempt};
+  return std::nullopt;
+}
+
+void Manager::Impl::sayDelayed(ManagedCertificate& managed, const CertificateCare::Attempt& attempt, Time now) {
+  if (managed.care->dueAt(now) > now || managed.care->lastFailure() != nullptr) return;
+  // Others that begin and end move the time a little.
+  const auto& said = managed.delaySaid;
+  if (said && attempt.at <= *said + 1h && attempt.at + 1h >= *said) return;
+  managed.delaySaid = attempt.at;
+  parts_.log.warn("acme.order.delayed", {{"names", joined(managed.names)},
+                                         {"provider", managed.routes[attempt.route].name},
+                                         {"until", rfc3339(attempt.at)},
+                                         {"reason", "the CA's limits; see the ledger in postern status"}});
+}
+
+void Manager::Impl::enqueue(ManagedCertificate& managed, const std::optional<Due>& due) {
+  if (!due) return;
+  agenda_.await(managed, managed.providerOf(due->route), due->kind == Work::Kind::RenewalInfo, due->at);
+}
+
+// Under the lock. The one that is due longest goes first, so that a name which fails again and again does not keep the
+// others of its provider waiting; and questions come after orders. What was decided before it waited is decided again:
+// others have taken from the limits since.
+void Manager::Impl::beginWhatIsDue(Round& round) {
+  const auto hasSlot = [&](const ProviderCare& provider) { return round.working[&provider] < provider.ordersAtOnce(); };
+  while (ManagedCertificate* managed = agenda_.first(hasSlot)) {
+    const auto due = decideAbout(*managed, round);
+    if (!due) continue;
+    ProviderCare& provider = managed->providerOf(due->route);
+    if (!hasSlot(provider)) {
+      enqueue(*managed, due);  // the end of one of the others wakes us
       continue;
     }
-    next = std::min(next, attempt.at);
-    const Time wasDue = managed->care->dueAt(now);
-    const auto* failure = managed->care->lastFailure();
-    // Others that begin and end move the time a little.
-    const auto& said = managed->delaySaid;
-    if (wasDue <= now && failure == nullptr && (!said || attempt.at > *said + 1h || attempt.at + 1h < *said)) {
-      managed->delaySaid = attempt.at;
-      parts_.log.warn("acme.order.delayed", {{"names", joined(managed->names)},
-                                             {"provider", managed->routes[attempt.route].name},
-                                             {"until", rfc3339(attempt.at)},
-                                             {"reason", "the CA's limits; see the ledger in postern status"}});
-    }
-    if (ask && *ask <= now) {
-      due.push_back({*ask, managed.get(), Work::Kind::RenewalInfo, attempt});
-    } else if (ask) {
-      next = std::min(next, *ask);
-    }
+    ++round.working[&provider];
+    for (const auto& route : managed->routes) round.busy.insert(route.folder.get());
+    begin(*managed, due->kind, due->kind == Work::Kind::Order ? &due->attempt : nullptr, round.now);
+    if (managed->work) round.next = std::min(round.next, managed->work->deadline);
   }
-  std::stable_sort(due.begin(), due.end(),
-                   [](const Due& a, const Due& b) { return std::pair(a.kind, a.at) < std::pair(b.kind, b.at); });
-  for (const Due& each : due) {
-    if (isBusy(*each.managed)) continue;  // another one began for the same folder just now
-    const bool order = each.kind == Work::Kind::Order;
-    const std::size_t route = order ? each.attempt.route : each.managed->care->held()->route;
-    ProviderCare& provider = each.managed->providerOf(route);
-    // The end of one of the others wakes us.
-    if (int& count = working[&provider]; count < provider.ordersAtOnce()) {
-      ++count;
-      occupy(*each.managed);
-      begin(*each.managed, each.kind, order ? &each.attempt : nullptr, now);
-    }
-  }
-  return next;
 }
 
 void Manager::Impl::begin(ManagedCertificate& managed, Work::Kind kind, const CertificateCare::Attempt* attempt,
@@ -207,6 +253,7 @@ void Manager::Impl::begin(ManagedCertificate& managed, Work::Kind kind, const Ce
   const std::size_t route = order ? attempt->route : managed.care->held()->route;
   auto& work = managed.work.emplace(Work{kind, route, {}, longest, now + longest});
   try {
+    working_.insert(&managed);
     if (order) {
       work.thread = std::jthread([this, &managed, attempt = *attempt](std::stop_token stop) {
         this->order(managed, attempt, std::move(stop));
@@ -214,8 +261,10 @@ void Manager::Impl::begin(ManagedCertificate& managed, Work::Kind kind, const Ce
     } else {
       work.thread = std::jthread([this, &managed](std::stop_token stop) { askRenewalInfo(managed, std::move(stop)); });
     }
-  } catch (const std::system_error& error) {
+  } catch (const std::exception& error) {
+    working_.erase(&managed);
     managed.work.reset();
+    touch(managed);
     if (order) {
       managed.care->failed(makeProblem("postern:internal", error.what()), std::nullopt, false, now, chance());
     } else {
@@ -233,16 +282,39 @@ void Manager::Impl::ended(ManagedCertificate& managed) {
   ended_.notify_all();
 }
 
+// What waited for one that has ended is decided about again.
 void Manager::Impl::joinEnded() {
   std::vector<std::jthread> threads;  // joined when this returns: they have nothing left to do
   std::lock_guard lock(mutex_);
-  const auto take = [&](std::optional<Work>& work) {
-    if (!work || !work->ended) return;
-    threads.push_back(std::move(work->thread));
-    work.reset();
-  };
-  for (auto& [key, managed] : managed_) take(managed->work);
-  for (auto& preparation : preparations_) take(preparation->work);
+  for (auto entry = working_.begin(); entry != working_.end();) {
+    ManagedCertificate& managed = **entry;
+    if (!managed.work->ended) {
+      ++entry;
+      continue;
+    }
+    entry = working_.erase(entry);
+    threads.push_back(std::move(managed.work->thread));
+    const bool spent = managed.work->kind == Work::Kind::Order && managed.care->lastAttempt.value_or(false);
+    const ProviderCare& provider = managed.providerOf(managed.work->route);
+    managed.work.reset();
+    touch(managed);
+    letGoDue_ = letGoDue_ || !managed.wanted();
+    for (ManagedCertificate* each : blocked_) touch(*each);
+    blocked_.clear();
+    if (spent) continue;
+    // Under way it counted as what it might have become.
+    for (ManagedCertificate* each : limited_) {
+      const auto& routes = each->routes;
+      if (std::any_of(routes.begin(), routes.end(), [&](const auto& one) { return one.provider.get() == &provider; })) {
+        touch(*each);
+      }
+    }
+  }
+  for (auto& preparation : preparations_) {
+    if (!preparation->work || !preparation->work->ended) continue;
+    threads.push_back(std::move(preparation->work->thread));
+    preparation->work.reset();
+  }
 }
 
 // Under applying_. Frees what nobody wants and nobody works on.
@@ -251,6 +323,7 @@ void Manager::Impl::letGo() {
   std::vector<std::shared_ptr<ProviderCare>> providers;
   {
     std::lock_guard lock(mutex_);
+    letGoDue_ = false;
     std::set<const ProviderCare*> used;
     for (const auto& section : sections_) used.insert(section.care.get());
     for (auto entry = managed_.begin(); entry != managed_.end();) {
@@ -279,7 +352,8 @@ void Manager::Impl::letGo() {
 
 // Under the lock.
 void Manager::Impl::prepareFallbacks(Time now, Time& next) {
-  std::erase_if(preparations_, [](const auto& preparation) { return preparation->done && !preparation->work; });
+  const auto over = [](const auto& preparation) { return preparation->done && !preparation->work; };
+  if (std::erase_if(preparations_, over) != 0) letGoDue_ = true;  // its provider may be nobody's now
   for (const auto& preparation : preparations_) {
     if (preparation->work) {
       if (!preparation->work->ended && preparation->work->deadline <= now) preparation->work->thread.request_stop();

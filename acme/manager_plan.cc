@@ -234,8 +234,13 @@ void Manager::Impl::apply(const Plan& plan) {
           managed->want(want->second.names, want->second.sections);
         } else {
           managed->unwant();
+          forget(*managed);
           if (managed->work && !managed->work->ended) managed->work->thread.request_stop();
         }
+      }
+      byId_.clear();
+      for (const auto& [key, managed] : managed_) {
+        for (const auto& section : managed->sections) byId_.emplace(tls::CertificateIdHash()(section.id), managed);
       }
     }
     publishCached(before);
@@ -251,8 +256,12 @@ void Manager::Impl::apply(const Plan& plan) {
   wake();
 }
 
-// Under the lock. What one that is replaced has got since the disk was read.
+// Under the lock. What one that is replaced has got since the disk was read. Only then does another hold the folder.
 void Manager::Impl::takeOver(ManagedCertificate& made) const {
+  if (std::all_of(made.routes.begin(), made.routes.end(),
+                  [](const auto& route) { return route.folder.use_count() == 1; })) {
+    return;
+  }
   for (const auto& [key, old] : managed_) {
     if (!old->certificate || !old->care->held()) continue;
     const auto& folder = old->routes[old->care->held()->route].folder;
@@ -315,9 +324,10 @@ std::set<tls::CertificateId> Manager::Impl::wantedIds() const {
 }
 
 Manager::Impl::ManagedRef Manager::Impl::find(const tls::CertificateId& id) const {
-  for (const auto& [key, managed] : managed_) {
-    for (const auto& section : managed->sections) {
-      if (section.id == id) return managed;
+  const auto [begin, end] = byId_.equal_range(tls::CertificateIdHash()(id));
+  for (auto entry = begin; entry != end; ++entry) {
+    for (const auto& section : entry->second->sections) {
+      if (section.id == id) return entry->second;
     }
   }
   return nullptr;

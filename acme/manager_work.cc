@@ -183,11 +183,13 @@ void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef ce
 // while this order was under way) has the certificate as well, and orders no second one.
 void Manager::Impl::handOver(const ManagedCertificate& managed, std::size_t route, Time now,
                              std::vector<CareSection>& sections) {
+  if (managed.routes[route].folder.use_count() == 1) return;  // nobody else's
   for (const auto& [key, other] : managed_) {
     if (other.get() == &managed) continue;
     for (std::size_t i = 0; i < other->routes.size(); ++i) {
       if (other->routes[i].folder != managed.routes[route].folder) continue;
       other->hold(managed.certificate, i, now);
+      touch(*other);
       sections.insert(sections.end(), other->sections.begin(), other->sections.end());
     }
   }
