@@ -21,6 +21,8 @@ namespace postern::server {
 
 namespace {
 
+constexpr std::chrono::milliseconds pauseFor{20};  // each handshake: ours and the listener's take one or two
+
 struct ProbeFailed : std::runtime_error {
   using runtime_error::runtime_error;
 };
@@ -216,24 +218,28 @@ void Prober::run(std::stop_token stop) {
       next = *wanted_.begin();
       wanted_.erase(wanted_.begin());
     }
-    probe(next, stop);
+    const std::size_t handshakes = probe(next, stop);
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, pauseFor * handshakes, [] { return false; });
   }
 }
 
-void Prober::probe(const std::string& listener, std::stop_token stop) {
+std::size_t Prober::probe(const std::string& listener, std::stop_token stop) {
   // A listener may be busy, or swap again while we look: three looks at a name before it is an error, and each time at
   // what it should be then.
   using What = std::pair<std::string, std::string>;  // name and key type
   const auto whatOf = [](const ProbeTarget& target) { return What(target.serverName, target.expected->keyTypeName()); };
   const std::uint64_t choice = ++turn_;
   std::set<What> seen;
+  std::size_t handshakes = 0;
   std::string serials, error;
   for (int attempt = 0; attempt < 3 && !stop.stop_requested(); ++attempt) {
     error.clear();
     for (const ProbeTarget& target : targets_(listener, choice)) {
-      if (stop.stop_requested()) return;
+      if (stop.stop_requested()) return handshakes;
       if (seen.contains(whatOf(target))) continue;
       const ProbeResult one = probeOnce(target, std::chrono::seconds(5), visits_);
+      ++handshakes;
       if (one.served) {
         seen.insert(whatOf(target));
         if (serials.size() < 200) serials += (serials.empty() ? "" : ",") + target.expected->serial();
@@ -244,14 +250,15 @@ void Prober::probe(const std::string& listener, std::stop_token stop) {
     if (error.empty()) {
       if (!seen.empty())
         log_.debug("tls.probe.ok", {{"listener", listener}, {"serial", serials}, {"handshakes", seen.size()}});
-      return;
+      return handshakes;
     }
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, stop, std::chrono::milliseconds(500 << attempt), [] { return false; });
   }
-  if (stop.stop_requested()) return;
+  if (stop.stop_requested()) return handshakes;
   ++failures_;
   log_.error("tls.probe.failed", {{"listener", listener}, {"error", error}});
+  return handshakes;
 }
 
 }  // namespace postern::server

@@ -56,13 +56,14 @@ class Prober {
   Prober(Log& log, TargetsOf targets, listeners::OwnVisits* visits = nullptr);
   ~Prober();
 
-  // Soon, once for all requests that come before it begins. Any thread.
+  // Soon, once for all requests that come before it begins. Where much is renewed, the prober keeps to a small part of
+  // a core. Any thread.
   void request(const std::string& listener);
   std::uint64_t failures() const { return failures_; }  // probes that did not see what should be served
 
  private:
   void run(std::stop_token stop);
-  void probe(const std::string& listener, std::stop_token stop);
+  std::size_t probe(const std::string& listener, std::stop_token stop);  // how many handshakes it took
 
   Log& log_;
   TargetsOf targets_;

@@ -90,6 +90,7 @@ void Serving::refresh() {
       if (!one.context->refresh()) continue;
       if (one.context->served().all() == before) {  // a further name's: the listener's own stayed
         log_.debug("tls.names.swapped", {{"listener", one.config.listener.id}});
+        swapped_(one.config.listener.id);
         continue;
       }
       saySwapped(one);

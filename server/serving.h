@@ -28,7 +28,8 @@ namespace postern::server {
 
 class Serving {
  public:
-  // `swapped` is called with a listener's id after it went over to another certificate. Any thread.
+  // `swapped` is called with a listener's id after it went over to another certificate, its own or a further name's.
+  // Any thread.
   Serving(Clock& clock, Log& log, std::function<void(const std::string& listener)> swapped);
   ~Serving();
 

@@ -1,6 +1,8 @@
 """Client certificates with openssl s_client and the log: asked for, verified, required."""
 
 import os
+import shutil
+import ssl
 import subprocess
 import unittest
 
@@ -83,6 +85,32 @@ level = "debug"
         self.assertNotIn("client=", logins[1])
         self.assertIn("client=CN=known", logins[2].replace('"', ""))
         self.assertRegex(server.log(), r"tls\.client_certificate .*CN=stranger.* verified=false reason=")
+
+    def test_a_changed_client_ca_counts_from_the_reload_on_and_no_ticket_gets_around_it(self):
+        server = self.start("require")
+        context = support.client_context()
+        context.load_cert_chain(self.known[0], self.known[1])
+        tickets = []
+        for _ in range(2):
+            with server.tls("imaps", "localhost", context=context) as client:
+                client.recv(1000)
+                tickets.append(client.session)
+                client.unwrap()
+        shutil.copyfile(self.stranger[2], self.known[2])
+        with server.tls("imaps", "localhost", context=context, session=tickets[0]) as client:
+            self.assertTrue(client.recv(1000).startswith(b"* OK"))
+            self.assertTrue(client.session_reused)
+        server.command("reload")
+        with self.assertRaises(ssl.SSLError) as refused:
+            with server.tls("imaps", "localhost", context=context, session=tickets[1]) as client:
+                client.recv(1000)
+        self.assertIn("UNKNOWN_CA", str(refused.exception))
+        self.assertIn("a OK", self.s_client(server, client=self.stranger)[0])
+        # A file that is no authority refuses the reload, and the one of before stays.
+        with open(self.known[2], "w") as file:
+            file.write("-----BEGIN CERTIFICATE-----\nhalf\n")
+        self.assertNotEqual(server.command("reload", check=False).returncode, 0)
+        self.assertIn("a OK", self.s_client(server, client=self.stranger)[0])
 
     def test_starttls_asks_as_well(self):
         server = self.start("require")

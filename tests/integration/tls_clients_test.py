@@ -53,11 +53,11 @@ tls.implicit = true
     LISTENERS = {"smtp": (MAIL, ["-starttls", "smtp"], "smtp"), "submissions": (MAIL, [], "submission"),
                  "imap": (IMAP, ["-starttls", "imap"], "imap"), "imaps": (IMAP, [], "imap")}
 
-    def s_client(self, listener, *args, name=None, code=0):
+    def s_client(self, listener, *args, name=None, code=0, say=b""):
         own, start, _ = self.LISTENERS[listener]
         return run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.server.port(listener)}", "-servername", own,
                     "-CAfile", self.root, "-verify_return_error", "-verify_hostname", name or own, *start, *args],
-                   code, input=b"").text
+                   code, input=say).text
 
     def test_each_listener_is_verified_against_the_root_in_tls_1_2_and_1_3(self):
         for listener in self.LISTENERS:
@@ -82,6 +82,17 @@ tls.implicit = true
             self.assertIn(f"ALPN protocol: {protocol}", self.s_client(listener, "-alpn", "h2," + protocol))
             self.assertIn("alert number 120", self.s_client(listener, "-alpn", "h2,http/1.1", code=1))
             self.assertIn("No ALPN negotiated", self.s_client(listener))
+
+    def test_nothing_is_stapled_to_a_certificate_of_a_ca_without_ocsp(self):
+        for version in ("-tls1_2", "-tls1_3"):
+            self.assertIn("OCSP response: no response sent", self.s_client("imaps", "-status", version))
+
+    def test_tickets_allow_no_early_data(self):
+        ticket = os.path.join(self.folder, "ticket")
+        self.s_client("imaps", "-tls1_3", "-sess_out", ticket, "-ign_eof", say=b"a LOGOUT\r\n")
+        shown = run(["openssl", "sess_id", "-in", ticket, "-noout", "-text"], 0).text
+        self.assertIn("TLS session ticket:", shown)
+        self.assertIn("Max Early Data: 0", shown)
 
     def test_the_protocols_of_challenges_are_not_spoken_to_a_stranger(self):
         self.assertIn("alert number", self.s_client("imaps", "-alpn", "acme-tls/1", code=1))

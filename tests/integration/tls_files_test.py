@@ -1,6 +1,7 @@
 """Static certificates whose files are replaced while the server runs: served without a reload, as one verified pair."""
 
 import os
+import re
 import shutil
 import unittest
 
@@ -16,7 +17,7 @@ class Files(support.TestCase):
         self.key = os.path.join(self.folder, "tls", "key.pem")
         os.mkdir(os.path.dirname(self.certificate))
 
-    def start(self):
+    def start(self, extra=""):
         server = self.server(f"""
 [server]
 hostname = "localhost"
@@ -32,6 +33,7 @@ protocol = "smtp"
 [certificate."pair"]
 cert = "file://{self.certificate}"
 private-key = "file://{self.key}"
+{extra}
 """)
         self.serials = [self.serial(certificate) for certificate, _ in self.pairs]
         self.assertEqual(server.served("imaps", "localhost"), self.serials[0])
@@ -108,6 +110,32 @@ private-key = "file://{self.key}"
         for number in (1, 2):
             flip(number)
             self.await_served(server, number)
+
+    def test_a_pair_of_a_further_name_is_swapped_and_looked_at_as_well(self):
+        further = [os.path.join(self.folder, f"further.{part}") for part in ("pem", "key")]
+
+        def put(number):
+            for source, target in zip(self.pairs[number], further):
+                shutil.copyfile(source, target)
+        self.copy(0)
+        put(1)
+        server = self.start(f"""
+[certificate."further"]
+cert = "file://{further[0]}"
+private-key = "file://{further[1]}"
+[[server.tls.sni]]
+subject = "further.example.test"
+certificate = "further"
+[global.tracing]
+level = "debug"
+""")
+        for number in (1, 2):
+            put(number)
+            wait_until(lambda: server.served("imaps", "further.example.test") == self.serials[number], "it is served", 30)
+            looked = rf"tls\.probe\.ok listener=imaps serial=\S*{self.serials[number]} handshakes=2"
+            wait_until(lambda: re.search(looked, server.log()), "both names are looked at", 30)
+        self.assertEqual(server.served("imaps", "localhost"), self.serials[0])
+        self.assertNotIn("tls.probe.failed", server.log())
 
     def test_a_key_before_its_chain_keeps_the_last_good_pair_and_says_why_once(self):
         self.copy(0)

@@ -28,7 +28,7 @@ class Swap(support.TestCase):
         self.turn = 0
         self.replace()
         self.server_ = self.server(self.config(31))
-        self.ports = {name: self.server_.port(name) for name in ("imaps", "imap")}
+        self.ports = {name: self.server_.port(name) for name in ("imaps", "more", "imap")}
         self.failures, self.serials = [], set()
 
     def config(self, minutes):
@@ -42,6 +42,10 @@ bind = "127.0.0.1:0"
 protocol = "imap"
 tls.implicit = true
 idle-timeout = "{minutes}m"
+[server.listener."more"]
+bind = "127.0.0.1:0"
+protocol = "imap"
+tls.implicit = true
 [server.listener."imap"]
 bind = "127.0.0.1:0"
 protocol = "imap"
@@ -125,6 +129,24 @@ maildir = "{os.path.join(self.folder, 'mail')}"
             with self.session("imaps", context, ticket) as client:
                 self.assertEqual(client.session_reused, not restart)
 
+    def test_a_ticket_is_taken_by_its_listener_and_for_its_name_alone(self):
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = support.client_context()
+            context.minimum_version = context.maximum_version = version
+
+            def reused(listener, name, ticket=None):
+                with self.server_.tls(listener, name, context=context, session=ticket, port=self.ports[listener]) as client:
+                    self.expect(client, b"* OK")
+                    tickets.append(client.session)
+                    resumed = client.session_reused
+                    self.leave(client)
+                    return resumed
+            for listener, name, resumed in (("imaps", "localhost", True), ("imaps", "other.example.test", False),
+                                            ("more", "localhost", False)):
+                tickets = []
+                self.assertIs(reused("imaps", "localhost"), False)
+                self.assertIs(reused(listener, name, tickets[0]), resumed, (version, listener, name))
+
     def test_nobody_notices_swaps_and_reloads(self):
         context = self.context()
         idle = []
@@ -158,6 +180,7 @@ maildir = "{os.path.join(self.folder, 'mail')}"
             thread.join()
 
         self.assertEqual(self.failures, [])
+        self.assertNotIn("config.reload.refused", self.server_.log())
         self.assertEqual(len(self.serials), 2)  # both were seen
         for client in idle:
             client.sendall(b"i NOOP\r\n")
