@@ -9,7 +9,7 @@
 #include "acme/answer.h"
 #include "acme/retry_after.h"
 #include "base/encoding.h"
-#include "tls/openssl.h"
+#include "tls/certificate_reading.h"
 
 namespace postern::acme {
 namespace {
@@ -69,7 +69,9 @@ std::string renewalCertificateId(const X509* certificate) {
 }
 
 std::string renewalCertificateId(const tls::CertifiedKey& certificate) {
-  return renewalCertificateId(certificate.leaf());
+  // Asked of thousands at the start: the certificate itself stays as it is kept.
+  const tls::CertPtr leaf = tls::certificateWithoutKey(certificate.leafDer());
+  return leaf ? renewalCertificateId(leaf.get()) : "";
 }
 
 RenewalInfo readRenewalInfo(const HttpResponse& response, const std::string& certificateId, Time notAfter,

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "tls/certificate_reading.h"
 #include "tls/issuers.h"
 #include "tls/names.h"
 
@@ -20,12 +21,24 @@ struct FreeBlock {
   void operator()(void* p) const noexcept { OPENSSL_free(p); }
 };
 
-std::vector<CertPtr> readChain(std::string_view pem) {
+// A chain as it was read. The leaf is without its public key, which stands beside it.
+struct Chain {
+  std::string leafDer;
+  CertPtr leaf;
+  KeyPtr publicKey;
+  std::vector<CertPtr> issuers;
+
+  std::size_t size() const { return (leaf ? 1 : 0) + issuers.size(); }
+  X509* at(std::size_t i) const { return i == 0 ? leaf.get() : issuers[i - 1].get(); }
+  EVP_PKEY* keyAt(std::size_t i) const { return i == 0 ? publicKey.get() : X509_get0_pubkey(at(i)); }
+};
+
+Chain readChain(std::string_view pem) {
   if (pem.size() > INT_MAX) throw Error("the certificate chain is too large");
   ERR_clear_error();
   const BioPtr input(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (!input) fail("cannot read the certificate chain");
-  std::vector<CertPtr> chain;
+  Chain chain;
   while (true) {
     char* name = nullptr;
     char* header = nullptr;
@@ -40,15 +53,21 @@ std::vector<CertPtr> readChain(std::string_view pem) {
     const std::unique_ptr<char, FreeBlock> ownName(name), ownHeader(header);
     const std::unique_ptr<unsigned char, FreeBlock> ownData(data);
     if (std::string_view(name) != PEM_STRING_X509 && std::string_view(name) != PEM_STRING_X509_OLD) continue;
-    const unsigned char* at = data;
-    CertPtr certificate = chain.empty()
-                              ? CertPtr(d2i_X509(nullptr, &at, size))
-                              : issuerFromDer({reinterpret_cast<const char*>(data), static_cast<std::size_t>(size)});
+    const std::string_view der(reinterpret_cast<const char*>(data), static_cast<std::size_t>(size));
+    CertPtr certificate = chain.leaf ? issuerFromDer(der) : certificateWithoutKey(der);
     if (!certificate) fail("certificate " + std::to_string(chain.size() + 1) + " of the chain cannot be read");
-    chain.push_back(std::move(certificate));
+    if (chain.leaf) {
+      chain.issuers.push_back(std::move(certificate));
+    } else {
+      chain.leafDer = der;
+      chain.leaf = std::move(certificate);
+    }
   }
-  if (chain.empty())
+  if (!chain.leaf)
     throw Error("there is no certificate in it; expected PEM that begins with -----BEGIN CERTIFICATE-----");
+  chain.publicKey = publicKeyOf(chain.leaf.get());
+  if (!chain.publicKey) fail("the public key of certificate 1 of the chain cannot be read");
+  ERR_clear_error();
   return chain;
 }
 
@@ -78,14 +97,16 @@ std::string commonName(const X509_NAME* name) {
   return at < 0 ? std::string() : textOf(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
 }
 
-bool isSelfSigned(X509* certificate) {
-  return X509_self_signed(certificate, 1) == 1;
+bool isSelfSigned(X509* certificate, EVP_PKEY* publicKey) {
+  return publicKey != nullptr &&
+         X509_NAME_cmp(X509_get_subject_name(certificate), X509_get_issuer_name(certificate)) == 0 &&
+         X509_verify(certificate, publicKey) == 1;
 }
 
-void checkOrder(const std::vector<CertPtr>& chain) {
+void checkOrder(const Chain& chain) {
   for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
-    X509* subject = chain[i].get();
-    X509* issuer = chain[i + 1].get();
+    X509* subject = chain.at(i);
+    X509* issuer = chain.at(i + 1);
     const bool signedByNext =
         X509_check_issued(issuer, subject) == X509_V_OK && X509_verify(subject, X509_get0_pubkey(issuer)) == 1;
     ERR_clear_error();
@@ -97,19 +118,30 @@ void checkOrder(const std::vector<CertPtr>& chain) {
   }
 }
 
-// What OpenSSL would refuse at the handshake, it is asked to refuse now.
-void checkStrength(const std::vector<CertPtr>& chain, EVP_PKEY* key) {
-  // One for all: making an SSL_CTX costs a good part of reading a certificate.
-  static const SslCtxPtr context = [] {
-    SslCtxPtr made(SSL_CTX_new(TLS_server_method()));
-    if (made) SSL_CTX_set_security_level(made.get(), securityLevel);
-    return made;
-  }();
-  const SslPtr scratch(context ? SSL_new(context.get()) : nullptr);
-  if (!scratch) fail("cannot check the certificate");
-  const ChainPtr issuers = issuersOf(chain);
-  if (SSL_use_cert_and_key(scratch.get(), chain.front().get(), key, issuers.get(), 1) != 1)
-    fail("the certificate is too weak to be used (RSA needs 2048 bits, ECDSA 224, signatures SHA-256)");
+// What OpenSSL would refuse at the handshake is refused now: what ssl_security_cert() asks for at our security level.
+void checkStrength(const Chain& chain) {
+  static_assert(securityLevel == 2);
+  constexpr int leastBits = 112;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    const std::string which = "certificate " + std::to_string(i + 1) + " of the chain";
+    if (EVP_PKEY_get_security_bits(chain.keyAt(i)) < leastBits)
+      throw Error("the key of " + which + " is too small (RSA needs 2048 bits, ECDSA 224)");
+    int signature = 0;
+    const bool read = X509_get_signature_info(chain.at(i), nullptr, nullptr, &signature, nullptr) == 1;
+    if ((!read || signature < leastBits) && !isSelfSigned(chain.at(i), chain.keyAt(i)))
+      throw Error("the signature of " + which + " is too weak (it needs SHA-256)");
+  }
+}
+
+void checkKind(const EVP_PKEY* key) {
+  switch (EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+    case EVP_PKEY_EC:
+    case EVP_PKEY_ED25519:
+    case EVP_PKEY_ED448: return;
+    default: throw Error("the private key is of a kind that servers cannot use; make one of RSA or ECDSA");
+  }
 }
 
 Time timeOf(const ASN1_TIME* time) {
@@ -155,16 +187,17 @@ std::vector<std::string> namesOf(X509* certificate) {
   return names;
 }
 
-void checkKey(const std::vector<CertPtr>& chain, const EVP_PKEY* key) {
+void checkKey(const Chain& chain, const EVP_PKEY* key) {
   for (std::size_t i = 0; i < chain.size(); ++i) {
-    const bool fits = X509_check_private_key(chain[i].get(), key) == 1;
+    const EVP_PKEY* const own = chain.keyAt(i);
+    const bool fits = own != nullptr && EVP_PKEY_eq(own, key) == 1;
     ERR_clear_error();
     if (fits && i == 0) return;
     if (fits)
       throw Error("the private key belongs to certificate " + std::to_string(i + 1) +
                   " of the chain; put the server's certificate first");
   }
-  throw Error("the private key does not belong to the certificate of " + joined(namesOf(chain[0].get()), ", ") +
+  throw Error("the private key does not belong to the certificate of " + joined(namesOf(chain.leaf.get()), ", ") +
               "; give the key that its request was made with");
 }
 
@@ -176,14 +209,16 @@ CertifiedKeyRef CertifiedKey::fromPem(std::string_view chain, const Secret& key)
 
 CertifiedKeyRef CertifiedKey::fromPem(std::string_view chain, KeyPtr key) {
   if (!key) throw Error("there is no private key");
-  std::vector<CertPtr> certificates = readChain(chain);
-  checkKey(certificates, key.get());
-  checkOrder(certificates);
+  Chain read = readChain(chain);
+  checkKind(key.get());
+  checkKey(read, key.get());
+  checkOrder(read);
   // Clients have the root or do not trust it; sending it helps nobody.
-  if (certificates.size() > 1 && isSelfSigned(certificates.back().get())) certificates.pop_back();
-  checkStrength(certificates, key.get());
+  if (read.size() > 1 && isSelfSigned(read.issuers.back().get(), X509_get0_pubkey(read.issuers.back().get())))
+    read.issuers.pop_back();
+  checkStrength(read);
 
-  X509* leaf = certificates.front().get();
+  X509* leaf = read.leaf.get();
   std::shared_ptr<CertifiedKey> made(new CertifiedKey);
   made->names_ = namesOf(leaf);
   made->notBefore_ = timeOf(X509_get0_notBefore(leaf));
@@ -191,11 +226,33 @@ CertifiedKeyRef CertifiedKey::fromPem(std::string_view chain, KeyPtr key) {
   made->serial_ = serialOf(leaf);
   made->issuer_ = commonName(X509_get_issuer_name(leaf));
   if (made->issuer_.empty()) made->issuer_ = oneLine(X509_get_issuer_name(leaf));
-  made->selfSigned_ = isSelfSigned(leaf);
-  made->chain_ = std::move(certificates);
+  made->selfSigned_ = isSelfSigned(leaf, read.publicKey.get());
+  made->leafDer_ = std::move(read.leafDer);
+  made->issuers_ = std::move(read.issuers);
   made->key_ = std::move(key);
   ERR_clear_error();
   return made;
+}
+
+CertifiedKey::~CertifiedKey() {
+  X509_free(leaf_);
+}
+
+X509* CertifiedKey::leaf() const noexcept {
+  if (X509* const known = leaf_.load(std::memory_order_acquire)) return known;
+  ERR_set_mark();  // the caller may be in the middle of a handshake, with a queue of its own
+  CertPtr made = certificateFromDer(leafDer_);
+  ERR_pop_to_mark();
+  X509* first = nullptr;  // two handshakes may come at once
+  return made && leaf_.compare_exchange_strong(first, made.get(), std::memory_order_acq_rel) ? made.release() : first;
+}
+
+std::vector<CertPtr> CertifiedKey::chain() const {
+  if (leaf() == nullptr) throw Error("there is no memory for a certificate");
+  std::vector<CertPtr> all;
+  all.push_back(share(leaf()));
+  for (const auto& issuer : issuers_) all.push_back(share(issuer.get()));
+  return all;
 }
 
 bool CertifiedKey::covers(std::string_view name) const {
@@ -225,8 +282,11 @@ std::string CertifiedKey::chainPem() const {
   ERR_clear_error();
   const BioPtr output(BIO_new(BIO_s_mem()));
   if (!output) fail("cannot write the certificate chain");
-  for (const auto& certificate : chain_) {
-    if (PEM_write_bio_X509(output.get(), certificate.get()) != 1) fail("cannot write the certificate chain");
+  const auto* der = reinterpret_cast<const unsigned char*>(leafDer_.data());
+  if (PEM_write_bio(output.get(), PEM_STRING_X509, "", der, static_cast<long>(leafDer_.size())) <= 0)
+    fail("cannot write the certificate chain");
+  for (const auto& issuer : issuers_) {
+    if (PEM_write_bio_X509(output.get(), issuer.get()) != 1) fail("cannot write the certificate chain");
   }
   char* data = nullptr;
   const long size = BIO_get_mem_data(output.get(), &data);

@@ -1,11 +1,13 @@
 // CertifiedKey: a private key and the certificate chain made out for it, as one value that was checked once.
 //
 // Immutable; any thread may read. Handed around as shared_ptr<const CertifiedKey>, because a running handshake, the
-// store and a context may hold the same one. Making one is the check: a CertifiedKey whose key does not fit its leaf,
-// or whose chain is out of order, does not exist. Errors are tls::Error with what is wrong and, where it can be told,
-// how to mend it.
+// store and a context may hold the same one. The leaf is kept as DER and read when it is asked for first, by whichever
+// handshake that is (0.2 ms): most of thousands are not asked for in the life of the process. Making one is the check:
+// a CertifiedKey whose key does not fit its leaf, or whose chain is out of order, does not exist. Errors are tls::Error
+// with what is wrong and, where it can be told, how to mend it.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,9 +32,13 @@ class CertifiedKey {
   static std::shared_ptr<const CertifiedKey> fromPem(std::string_view chain, const Secret& key);
   static std::shared_ptr<const CertifiedKey> fromPem(std::string_view chain, KeyPtr key);
 
+  ~CertifiedKey();
+
   EVP_PKEY* key() const { return key_.get(); }
-  X509* leaf() const { return chain_.front().get(); }
-  const std::vector<CertPtr>& chain() const { return chain_; }  // leaf first
+  X509* leaf() const noexcept;  // null when there is no memory for it
+  const std::vector<CertPtr>& issuers() const { return issuers_; }
+  std::vector<CertPtr> chain() const;  // leaf first; throws Error when there is no memory for it
+  const std::string& leafDer() const { return leafDer_; }
 
   // dNSNames and iPAddresses of the subjectAltName, lower case; the common name only where there is no subjectAltName.
   const std::vector<std::string>& names() const { return names_; }
@@ -49,7 +55,9 @@ class CertifiedKey {
  private:
   CertifiedKey() = default;
   KeyPtr key_;
-  std::vector<CertPtr> chain_;
+  std::string leafDer_;
+  mutable std::atomic<X509*> leaf_ = nullptr;  // owned; set once
+  std::vector<CertPtr> issuers_;               // the leaf's first
   std::vector<std::string> names_;
   Time notBefore_{}, notAfter_{};
   std::string serial_, issuer_;

@@ -75,7 +75,7 @@ std::optional<int> answerChallenge(SSL* ssl, State& state) {
   // No ticket, so that neither a challenge is resumed as a session nor a session as a challenge.
   SSL_set_options(ssl, SSL_OP_NO_TICKET);
   SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
-  const ChainPtr issuers = issuersOf(certificate->chain());
+  const ChainPtr issuers = issuersOf(*certificate);
   char groups[] = "X25519:P-256:P-384";
   if (SSL_set_num_tickets(ssl, 0) != 1 || SSL_set_min_proto_version(ssl, TLS1_2_VERSION) != 1 ||
       SSL_set_max_proto_version(ssl, TLS1_3_VERSION) != 1 ||

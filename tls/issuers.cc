@@ -5,6 +5,8 @@
 #include <mutex>
 #include <string>
 
+#include "tls/certificate_reading.h"
+
 namespace postern::tls {
 namespace {
 
@@ -25,8 +27,7 @@ CertPtr issuerFromDer(std::string_view der) {
     const auto found = std::find_if(known.begin(), known.end(), [&](const Known& one) { return one.der == der; });
     if (found != known.end()) return share(found->certificate.get());
   }
-  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
-  CertPtr made(d2i_X509(nullptr, &at, static_cast<long>(der.size())));
+  CertPtr made = certificateFromDer(der);
   if (!made) return nullptr;
   std::lock_guard lock(mutex);
   // Two threads may read the same one at once; one too many among the known does no harm.

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include "base/text.h"
+#include "tls/certified_key.h"
 
 namespace postern::tls {
 
@@ -30,11 +31,11 @@ std::string wildcardFor(std::string_view name) {
   return "*" + std::string(name.substr(dot));
 }
 
-ChainPtr issuersOf(const std::vector<CertPtr>& chain) {
+ChainPtr issuersOf(const CertifiedKey& certificate) {
   ChainPtr issuers(sk_X509_new_null());
   if (!issuers) fail("cannot hold a certificate chain");
-  for (std::size_t i = 1; i < chain.size(); ++i) {
-    CertPtr issuer = share(chain[i].get());
+  for (const auto& each : certificate.issuers()) {
+    CertPtr issuer = share(each.get());
     if (sk_X509_push(issuers.get(), issuer.get()) <= 0) fail("cannot hold a certificate chain");
     issuer.release();
   }

@@ -11,6 +11,8 @@
 
 namespace postern::tls {
 
+class CertifiedKey;
+
 // Lower case, without the dot that ends an absolute name; an IP address in the one spelling that inet_ntop gives it.
 std::string normalisedName(std::string_view name);
 
@@ -29,6 +31,6 @@ struct FreeChain {
 };
 using ChainPtr = std::unique_ptr<STACK_OF(X509), FreeChain>;
 // All of the chain but its leaf, each shared. Never null.
-ChainPtr issuersOf(const std::vector<CertPtr>& chain);
+ChainPtr issuersOf(const CertifiedKey& certificate);
 
 }  // namespace postern::tls

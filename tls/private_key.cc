@@ -1,7 +1,6 @@
 // Private keys: made, read from PEM, written as PKCS #8.
 #include <climits>
 #include <openssl/crypto.h>
-#include <openssl/decoder.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -9,9 +8,9 @@
 
 #include <memory>
 #include <string_view>
-#include <utility>
 
 #include "tls/certified_key.h"
+#include "tls/key_decoder.h"
 
 namespace postern::tls {
 namespace {
@@ -32,34 +31,14 @@ struct Block {
   }
 };
 
-// What decodes the private keys of one thread. Making a decoder costs fifteen times what it does to use one (475
-// microseconds against 30), and d2i_AutoPrivateKey() makes one for each key.
-class KeyDecoder {
- public:
-  static KeyPtr decode(const unsigned char* der, long size) {
-    thread_local std::unique_ptr<KeyDecoder> decoder;
-    if (!decoder) decoder = std::make_unique<KeyDecoder>();
-    if (KeyPtr key = decoder->read(der, static_cast<std::size_t>(size))) return key;
-    decoder.reset();  // whatever state that has left it in
-    ERR_clear_error();
-    return KeyPtr(d2i_AutoPrivateKey(nullptr, &der, size));  // which knows more forms, and says what is wrong
-  }
-
-  KeyDecoder()
-      : context_(OSSL_DECODER_CTX_new_for_pkey(&key_, "DER", nullptr, nullptr, EVP_PKEY_KEYPAIR, nullptr, nullptr)) {}
-  KeyDecoder(const KeyDecoder&) = delete;
-  KeyDecoder& operator=(const KeyDecoder&) = delete;
-  ~KeyDecoder() { EVP_PKEY_free(key_); }
-
- private:
-  KeyPtr read(const unsigned char* der, std::size_t size) {
-    if (!context_ || OSSL_DECODER_from_data(context_.get(), &der, &size) != 1) return nullptr;
-    return KeyPtr(std::exchange(key_, nullptr));
-  }
-
-  EVP_PKEY* key_ = nullptr;  // where the decoder puts what it reads
-  const Owned<OSSL_DECODER_CTX, OSSL_DECODER_CTX_free> context_;
-};
+KeyPtr decoded(const unsigned char* der, long size) {
+  thread_local std::unique_ptr<KeyDecoder> decoder;
+  if (!decoder) decoder = std::make_unique<KeyDecoder>(nullptr, EVP_PKEY_KEYPAIR);
+  if (KeyPtr key = decoder->read({reinterpret_cast<const char*>(der), static_cast<std::size_t>(size)})) return key;
+  decoder.reset();  // whatever state that has left it in
+  ERR_clear_error();
+  return KeyPtr(d2i_AutoPrivateKey(nullptr, &der, size));  // which knows more forms, and says what is wrong
+}
 
 bool isPrivateKey(std::string_view blockName) {
   return blockName.ends_with("PRIVATE KEY");
@@ -117,7 +96,7 @@ KeyPtr keyFromPem(const Secret& pem) {
           "the private key is encrypted with a passphrase, which nobody can type here; decrypt it with "
           "'openssl pkey -in KEY -out KEY.plain' and protect the file by its mode");
     if (key) throw Error("there are several private keys; leave only the one of the certificate");
-    key = KeyDecoder::decode(block.data, block.size);
+    key = decoded(block.data, block.size);
     if (!key) fail("the private key cannot be read");
     ERR_clear_error();  // what was tried in vain before the right decoder was found
   }

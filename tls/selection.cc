@@ -9,7 +9,7 @@ namespace postern::tls {
 
 ShownSet shownSet(const std::vector<CertifiedKeyRef>& certificates) {
   ShownSet set;
-  for (const auto& certificate : certificates) set.push_back({certificate, issuersOf(certificate->chain())});
+  for (const auto& certificate : certificates) set.push_back({certificate, issuersOf(*certificate)});
   return set;
 }
 

@@ -42,7 +42,7 @@ std::shared_ptr<SSL_CTX> contextFor(const ServingPlan& plan, const EffectivePoli
   SslCtxPtr context = makeContext(plan.policy, policy, plan.listener);
   for (const auto& certificate : served.all()) {
     ERR_clear_error();
-    const ChainPtr issuers = issuersOf(certificate->chain());
+    const ChainPtr issuers = issuersOf(*certificate);
     if (SSL_CTX_use_cert_and_key(context.get(), certificate->leaf(), certificate->key(), issuers.get(), 1) != 1)
       fail("listener " + plan.listener + ": cannot serve the certificate " + certificate->serial());
   }

@@ -60,7 +60,7 @@ tls::SslCtxPtr clientContext(const ClientOptions& options) {
   SSL_CTX_sess_set_new_cb(raw, onSession);
   SSL_CTX_set_info_callback(raw, onInfo);
   if (options.certificate != nullptr) {
-    const tls::ChainPtr issuers = tls::issuersOf(options.certificate->chain());
+    const tls::ChainPtr issuers = tls::issuersOf(*options.certificate);
     require(
         SSL_CTX_use_cert_and_key(raw, options.certificate->leaf(), options.certificate->key(), issuers.get(), 1) == 1,
         "certificate");

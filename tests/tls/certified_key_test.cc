@@ -6,10 +6,12 @@
 #include <openssl/x509v3.h>
 
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/encoding.h"
 #include "tests/support/test_certificates.h"
+#include "tls/certificate_reading.h"
 
 namespace postern::tls {
 namespace {
@@ -32,6 +34,23 @@ std::string errorOf(Call call) {
     return error.what();
   }
   return "";
+}
+
+CertPtr bareCertificate(const std::string& subject, const std::string& issuer, EVP_PKEY* key, EVP_PKEY* signer,
+                        const EVP_MD* digest) {
+  CertPtr made(X509_new());
+  const auto name = [](X509_NAME* of, const std::string& common) {
+    X509_NAME_add_entry_by_txt(of, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(common.c_str()), -1, -1,
+                               0);
+  };
+  name(X509_get_subject_name(made.get()), subject);
+  name(X509_get_issuer_name(made.get()), issuer);
+  ASN1_INTEGER_set(X509_get_serialNumber(made.get()), 7);
+  X509_gmtime_adj(X509_getm_notBefore(made.get()), 0);
+  X509_gmtime_adj(X509_getm_notAfter(made.get()), 3600);
+  X509_set_pubkey(made.get(), key);
+  X509_sign(made.get(), signer, digest);
+  return made;
 }
 
 class CertifiedKeyTest : public ::testing::Test {
@@ -191,6 +210,50 @@ TEST_F(CertifiedKeyTest, RefusesNoKeySeveralKeysAndBrokenKeys) {
 TEST_F(CertifiedKeyTest, RefusesAKeyTooWeakForAnyClient) {
   const KeyPtr key(EVP_RSA_gen(1024));
   EXPECT_THAT(errorOf([&] { makeSelfSigned(key.get(), {"mail.example.org"}, machineTime()); }), HasSubstr("too small"));
+}
+
+TEST_F(CertifiedKeyTest, RefusesASignatureTooWeakForAnyClient) {
+  const KeyPtr key = generateKey(KeyType::EcdsaP256), issuerKey = generateKey(KeyType::EcdsaP256);
+  const auto issuer = bareCertificate("Issuer", "Issuer", issuerKey.get(), issuerKey.get(), EVP_sha1());
+  const auto weak = bareCertificate("mail.example.org", "Issuer", key.get(), issuerKey.get(), EVP_sha1());
+  const auto strong = bareCertificate("mail.example.org", "Issuer", key.get(), issuerKey.get(), EVP_sha256());
+  const auto made = [&](const CertPtr& leaf) {
+    return CertifiedKey::fromPem(testing::certificatePem(leaf.get()) + testing::certificatePem(issuer.get()),
+                                 share(key.get()));
+  };
+  EXPECT_THAT(errorOf([&] { made(weak); }), HasSubstr("signature of certificate 1"));
+  EXPECT_THAT(made(strong)->names(), ElementsAre("mail.example.org"));
+  // What one has signed for itself is believed or not, whatever the signature.
+  const auto own = bareCertificate("mail.example.org", "mail.example.org", key.get(), key.get(), EVP_sha1());
+  EXPECT_TRUE(CertifiedKey::fromPem(testing::certificatePem(own.get()), share(key.get()))->selfSigned());
+}
+
+TEST_F(CertifiedKeyTest, RefusesALeafThatWasDamagedAfterItWasSigned) {
+  const auto made = ca_.issue({"mail.example.org"});
+  std::string der = made->leafDer();
+  der[der.find("mail.example.org")] = 'n';
+  const CertPtr damaged = certificateFromDer(der);
+  ASSERT_TRUE(damaged);
+  EXPECT_THAT(errorOf([&] {
+                CertifiedKey::fromPem(testing::certificatePem(damaged.get()) + ca_.intermediatePem(),
+                                      share(made->key()));
+              }),
+              HasSubstr("is not signed by certificate 2"));
+}
+
+TEST_F(CertifiedKeyTest, IsOneLeafForAllThatAskForItAtOnceAndTheOneThatWasRead) {
+  const auto issued = ca_.issuePem({"mail.example.org"});
+  const auto made = CertifiedKey::fromPem(issued.chain, issued.key);
+  std::vector<X509*> seen(8);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& one : seen) threads.emplace_back([&one, &made] { one = made->leaf(); });
+  }
+  ASSERT_NE(seen.front(), nullptr);
+  for (X509* one : seen) EXPECT_EQ(one, seen.front());
+  EXPECT_TRUE(issued.chain.starts_with(testing::certificatePem(made->leaf())));
+  EXPECT_EQ(made->chainPem(), issued.chain);
+  EXPECT_EQ(X509_check_private_key(made->leaf(), made->key()), 1);  // with its public key, of which loading had no need
 }
 
 TEST_F(CertifiedKeyTest, SelfSignedIsForTheGivenKeyAndNamesFromAnHourAgo) {
