@@ -5,6 +5,7 @@ knows all of its processes, also those that have ended. Elsewhere the tree is wa
 /proc with the resolution of a clock tick.
 """
 
+import ctypes
 import os
 import resource
 import signal
@@ -12,6 +13,25 @@ import subprocess
 import time
 
 SERVER_CORE, LOAD_CORE = 0, 1
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_started = []  # whatever has a stop(); stop_all() ends what a bench that was interrupted has left
+
+
+def started(process):
+    _started.append(process)
+
+
+def stop_all():
+    """Ends all that this process has started through this module and bench_load, the latest first."""
+    while _started:
+        _started.pop().stop()
+
+
+def die_with_parent():
+    """For a child before its exec: it ends where this process is killed without a chance to clean up."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def cores():
@@ -59,8 +79,16 @@ class _Group:
         return int(text) / 1e9
 
     def remove(self):
-        if self.path:
-            os.rmdir(self.path)
+        """Processes that end at this moment may hold it for a moment more."""
+        deadline = time.monotonic() + 2
+        while self.path:
+            try:
+                os.rmdir(self.path)
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    return  # it is empty and costs nothing
+                time.sleep(0.02)
 
 
 def _parents():
@@ -86,6 +114,7 @@ class Server:
         self.stopped = False
 
         def prepare():
+            die_with_parent()
             if core is not None:
                 os.sched_setaffinity(0, {cores()[min(core, len(cores()) - 1)]})
             raise_open_files()
@@ -93,6 +122,7 @@ class Server:
         with open(log, "ab") as output:
             self.popen = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                                           env={**os.environ, **(env or {})}, preexec_fn=prepare, start_new_session=True)
+        started(self)
 
     def running(self):
         return self.popen.poll() is None
@@ -154,7 +184,4 @@ class Server:
             self.popen.poll()
             time.sleep(0.02)
         self.popen.wait()
-        try:
-            self.group.remove()
-        except OSError:
-            pass  # a process that ends at this moment; the group is empty and costs nothing
+        self.group.remove()

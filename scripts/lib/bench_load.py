@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from bench_host import LOAD_CORE, Server, cores, raise_open_files
+from bench_host import LOAD_CORE, Server, cores, die_with_parent, raise_open_files, started
 from localca import free_port, reachable, wait_until
 
 
@@ -17,11 +17,13 @@ class Load:
 
     def __init__(self, programs, *args):
         def prepare():
+            die_with_parent()
             os.sched_setaffinity(0, {cores()[min(LOAD_CORE, len(cores()) - 1)]})
             raise_open_files()
         self.args = args
         self.popen = subprocess.Popen([os.path.join(programs, "bench_load"), *map(str, args)], stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare)
+        started(self)
 
     def line(self):
         text = self.popen.stdout.readline()
@@ -51,7 +53,8 @@ class Load:
     def stop(self):
         if self.popen.poll() is None:
             self.popen.kill()
-        self.popen.communicate()
+        if not self.popen.stdout.closed:
+            self.popen.communicate()
 
 
 class Subject:

@@ -6,10 +6,13 @@ reference server in the same round. docs/performance.md says more.
 """
 
 import argparse
+import atexit
 import json
 import os
 import platform
+import shlex
 import shutil
+import signal
 import socket
 import ssl
 import statistics
@@ -21,14 +24,18 @@ import time
 import bench_keys
 import bench_peers
 import bench_postern
-from bench_host import LOAD_CORE, cores, raise_open_files
+from bench_host import LOAD_CORE, cores, raise_open_files, stop_all
 from bench_load import Load, LoadFailed, Subject, cost, idle_memory, reference
+from bench_page import Page, Tee
 from bench_table import Table
+from localca import wait_until
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+PAGE = os.path.join(ROOT, "docs", "performance.md")
 BUILD = os.path.join(ROOT, "build", "bench")
 PROGRAMS = os.path.join(BUILD, "bench")
 
+PARTS = ("memory", "cost", "stall", "reload", "swap", "many", "floor", "pieces")
 DIALOGUES = {"smtp": "SMTP STARTTLS", "imap": "IMAP STARTTLS", "imaps": "implicit IMAPS"}
 KEYS = {"ecdsa": "P-256", "rsa": "RSA-2048"}
 
@@ -67,12 +74,13 @@ class Bench:
         self.certificates = 1000 if self.quick else 10000
         shared = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self.folder = tempfile.mkdtemp(prefix="postern-bench-", dir=shared)
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         os.chmod(self.folder, 0o755)  # peers change to users of their own
         self.table = TlsTable()
         self.keys = bench_keys.Keys(os.path.join(self.folder, "keys"))
         self.ecdsa = self.keys.leaf("ecdsa")
         self.rsa = self.keys.leaf("rsa", bench_keys.RSA)
-        self.subjects, self.unavailable, self.stops = {}, {}, []
+        self.subjects, self.unavailable = {}, {}
 
     def wanted(self, part):
         return not self.options.only or part in self.options.only
@@ -82,26 +90,21 @@ class Bench:
     def start_servers(self):
         ports = {}
         ecdsa, own = reference(PROGRAMS, self.folder, *self.ecdsa[:2], DIALOGUES)
-        self.stops.append(ecdsa.stop)
         ports.update({(dialogue, "ecdsa"): port for dialogue, port in own.items()})
         self.subjects["reference"] = Subject("reference", ecdsa, ports)
         rsa, own = reference(PROGRAMS, self.folder, *self.rsa[:2], DIALOGUES, name="reference-rsa")
-        self.stops.append(rsa.stop)
         self.reference_rsa = Subject("reference", rsa, {(dialogue, "rsa"): port for dialogue, port in own.items()})
-        postern = self.postern("main", {"ecdsa": self.ecdsa[:2], "rsa": self.rsa[:2]})
+        self.main = postern = self.postern("main", {"ecdsa": self.ecdsa[:2], "rsa": self.rsa[:2]})
         self.subjects["Postern"] = Subject("Postern", postern.server, {
             (dialogue, key): port for dialogue in DIALOGUES for key in KEYS
             for port in [postern.ports()[f"{dialogue}-{key}"]]})
 
     def postern(self, name, pairs):
         folder = os.path.join(self.folder, name)
-        started = bench_postern.Postern(self.options.binary, folder, bench_postern.static_config(folder, pairs))
-        self.stops.append(started.stop)
-        return started
+        return bench_postern.Postern(self.options.binary, folder, bench_postern.static_config(folder, pairs))
 
     def start_peers(self):
         backend, ports = reference(PROGRAMS, self.folder, *self.ecdsa[:2], ["plain"], name="backend", core=LOAD_CORE)
-        self.stops.append(backend.stop)
         values = {"certificate": self.ecdsa[0], "key": self.ecdsa[1], "pem": self.ecdsa[2], "backend": ports["plain"]}
         for name, start in bench_peers.ALL.items():
             try:
@@ -109,13 +112,14 @@ class Bench:
             except bench_peers.Unavailable as error:
                 self.unavailable[name] = str(error)
                 continue
-            self.stops.append(peer.server.stop)
             self.subjects[name] = Subject(name, peer.server,
                                           {(dialogue, "ecdsa"): port for dialogue, port in peer.ports.items()})
 
     def close(self):
-        for stop in reversed(self.stops):
-            stop()
+        """A signal that comes now, too, leaves nothing behind."""
+        for number in INTERRUPTS:
+            signal.signal(number, signal.SIG_IGN)
+        stop_all()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # Cost
@@ -252,6 +256,84 @@ class Bench:
         marks = sorted(memory)
         line(f"memory grown from swap {marks[0]} to {marks[-1]}", 1024, (memory[marks[-1]] - memory[marks[0]]) / 1024, "KiB")
 
+    # Reloads of the others
+
+    @staticmethod
+    def resumable(port, dialogue, context, session=None):
+        """A session from its beginning to its end in good order: (its ticket, whether it was resumed itself)."""
+        def said(stream, end):
+            text = b""
+            while end not in text:
+                more = stream.recv(4096)
+                if not more:
+                    raise LoadFailed(f"the server left after {text!r}")
+                text += more
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+            if dialogue == "smtp":
+                said(raw, b"220 ")
+                raw.sendall(b"EHLO client.example.test\r\n")
+                said(raw, b"250 ")
+                raw.sendall(b"STARTTLS\r\n")
+                said(raw, b"220 ")
+            with context.wrap_socket(raw, server_hostname="mail.example.test", session=session) as client:
+                resumed = client.session_reused
+                if dialogue == "smtp":
+                    client.sendall(b"EHLO client.example.test\r\n")
+                    said(client, b"250 ")
+                    client.sendall(b"QUIT\r\n")
+                    said(client, b"221 ")
+                else:
+                    said(client, b"* OK")
+                    client.sendall(b"a LOGOUT\r\n")
+                    said(client, b"a OK")
+                return client.session, resumed
+
+    def reloads(self):
+        """Postern by `reload`, the peers by SIGHUP; HAProxy reloads by a new process and is left out."""
+        count = 20
+        print(f"\nof {count} TLS 1.3 sessions from before a reload that changes nothing, so many resume after it")
+        for name, subject in self.subjects.items():
+            if name in ("reference", "HAProxy"):
+                continue
+            dialogue = "imaps" if ("imaps", "ecdsa") in subject.ports else "smtp"
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            port = subject.ports[dialogue, "ecdsa"]
+
+            def visit(ticket=None):
+                return self.resumable(port, dialogue, context, ticket)
+            try:
+                ticket = visit()[0]
+                if not visit(ticket)[1]:
+                    print(f"  {name:<14} has no tickets to resume from, or not for every client")
+                    continue
+                tickets = [visit()[0] for _ in range(count)]
+                if name == "Postern":
+                    self.main.command("reload")
+                else:
+                    workers = set(subject.server.processes()) - {subject.server.popen.pid}
+                    subject.server.popen.send_signal(signal.SIGHUP)
+                    try:
+                        wait_until(lambda: not workers & set(subject.server.processes()), "its workers are others", 5)
+                    except TimeoutError:
+                        pass  # it has none, or keeps them over a reload
+
+                    def answers():
+                        try:
+                            return visit()
+                        except (OSError, LoadFailed):
+                            return None
+                    wait_until(answers, "it answers again", 20)
+                resumed = sum(visit(ticket)[1] for ticket in tickets)
+            except (OSError, LoadFailed) as error:  # TimeoutError is an OSError
+                print(f"  {name:<14} cannot be measured: {error}")
+                continue
+            if name == "Postern":
+                self.table.line(f"Postern: sessions of {count} that do not resume", 0, count - resumed, "",
+                                "issue: every peer that reloads: none resumes")
+            else:
+                print(f"  {name:<14} {resumed}")
+
     # Many certificates
 
     def start_time(self, count):
@@ -307,19 +389,30 @@ class Bench:
         for one in json.loads(done.stdout)["benchmarks"]:
             print(f"  {one['name']:<40} {one['real_time']:10.2f} {one['time_unit']}")
 
-    def run(self):
-        if any(self.wanted(part) for part in ("cost", "stall", "memory")):
+    def run(self, measured=lambda part: None):
+        """`measured` is called after each part; `None` stands for what is said before the first one."""
+        if any(self.wanted(part) for part in ("cost", "stall", "memory", "reload")):
             self.start_servers()
             if not self.options.no_peers:
                 self.start_peers()
             for name, why in self.unavailable.items():
                 print(f"{name}: left out: {why}")
-        # Memory first: the servers are fresh then.
-        for part, measure in (("memory", self.memory), ("cost", self.costs), ("stall", self.stall), ("swap", self.swap),
-                              ("many", self.many), ("floor", self.floor), ("pieces", self.pieces)):
+        measured(None)
+        # Memory first: the servers are fresh then. Reloads last of what these servers do: some are others after it.
+        measures = {"memory": self.memory, "cost": self.costs, "stall": self.stall, "reload": self.reloads,
+                    "swap": self.swap, "many": self.many, "floor": self.floor, "pieces": self.pieces}
+        for part in PARTS:
             if self.wanted(part):
-                measure()
+                measures[part]()
+                measured(part)
         return self.table.end(self.options.strict)
+
+
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def interrupted(number, _):
+    sys.exit(128 + number)
 
 
 def machine():
@@ -328,7 +421,7 @@ def machine():
     release = subprocess.run(["openssl", "version"], capture_output=True, text=True).stdout.strip()
     commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     print(f"{model}, {len(cores())} cores, Linux {platform.release()}, {release}; Postern {commit}; "
-          f"load average {os.getloadavg()[0]:.1f} at the start")
+          f"load average {os.getloadavg()[0]:.1f} at the start, {time.strftime('%Y-%m-%d')}")
 
 
 def main():
@@ -340,18 +433,30 @@ def main():
     parser.add_argument("--no-peers", action="store_true", help="Postern and the reference alone")
     parser.add_argument("--binary", default=os.path.join(ROOT, "build", "release", "postern"), help="another postern")
     parser.add_argument("--no-build", action="store_true", help="the bench's programs are there")
-    parser.add_argument("--only", action="append", choices=("memory", "cost", "stall", "swap", "many", "floor", "pieces"))
+    parser.add_argument("--only", action="append", choices=PARTS)
+    parser.add_argument("--write", action="store_true", help="put what was measured into docs/performance.md as well")
     options = parser.parse_args()
+    if options.write and options.quick:
+        parser.error("--write takes the figures of a whole run, not of --quick")
+    page = Page(PAGE, [f"bench tls {part}" for part in options.only or PARTS]) if options.write else None
+    for number in INTERRUPTS:
+        signal.signal(number, interrupted)
     if not options.no_build:
         build()
     os.sched_setaffinity(0, set(cores()))
+    tee = sys.stdout = Tee(sys.stdout)
     machine()
     begun = time.monotonic()
+    texts = {}
     bench = Bench(options)
     try:
-        status = bench.run()
+        status = bench.run(lambda part: texts.update({part: tee.take()}))
     finally:
         bench.close()
+    if page:
+        command = "scripts/bench tls " + shlex.join(sys.argv[1:]).replace(ROOT + os.sep, "")
+        for part in options.only or PARTS:
+            page.put(f"bench tls {part}", f"$ {command}\n{texts[None]}", texts[part])
     print(f"\n{time.monotonic() - begun:.0f} s")
     return status
 
