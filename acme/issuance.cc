@@ -52,6 +52,10 @@ bool mayBlameReplaces(const Problem& problem) {
          !type.starts_with("postern:") && !isOneOf(type, otherReasons);
 }
 
+bool hasFailed(const Authorization& authorization) {
+  return authorization.status == "invalid";
+}
+
 Problem reasonOf(const Order& order) {
   if (order.error) return *order.error;
   return makeProblem("urn:ietf:params:acme:error:unauthorized", "the order is invalid and the CA gives no reason");
@@ -67,7 +71,9 @@ tls::CertifiedKeyRef Issuance::run(std::stop_token stop) {
   bool wasResumed = order.has_value();
   if (!order) order = begin(stop);
   std::vector<Authorization> authorizations = authorizationsOf(*order, stop);
-  if (wasResumed && std::any_of(authorizations.begin(), authorizations.end(), isDead)) {
+  // One that failed while we were away is a failure as any other: whoever was killed there goes by the back-off too.
+  const bool failed = std::any_of(authorizations.begin(), authorizations.end(), hasFailed);
+  if (wasResumed && !failed && std::any_of(authorizations.begin(), authorizations.end(), isDead)) {
     journal_.forgetOrder();  // they ended while we were away: nothing was tried in this attempt yet
     order = begin(stop);
     wasResumed = false;
@@ -103,8 +109,23 @@ std::optional<Order> Issuance::resumed(std::stop_token stop) {
   log_.info(goesOn ? "acme.order.resumed" : "acme.order.forgotten",
             {{"names", joined(request_.names)}, {"order", *url}, {"status", order.status}});
   if (goesOn) return order;
+  const auto failure = order.status == "invalid" ? failureOf(order, stop) : std::nullopt;
   journal_.forgetOrder();
+  if (failure) throw Error(*failure, order.retryAfter);
   return std::nullopt;
+}
+
+// Why an order is invalid that was begun before; nothing where it only came to its end unused (7.1.6).
+std::optional<Problem> Issuance::failureOf(const Order& order, std::stop_token stop) {
+  for (const std::string& url : order.authorizations) {
+    try {
+      const Authorization authorization = client_.authorization(url, stop);
+      if (hasFailed(authorization)) return whyFailed(authorization);
+    } catch (const Error& error) {
+      if (!saysOrderIsUnknown(error.problem)) throw;  // else it is gone as well
+    }
+  }
+  return order.error;
 }
 
 Order Issuance::begin(std::stop_token stop) {

@@ -41,6 +41,7 @@ class Issuance {
 
   // issuance.cc: the order.
   std::optional<Order> resumed(std::stop_token stop);
+  std::optional<Problem> failureOf(const Order& order, std::stop_token stop);
   Order begin(std::stop_token stop);
   Order ordered(std::stop_token stop);
   Order finalized(Order order, std::stop_token stop);
@@ -51,6 +52,7 @@ class Issuance {
   // issuance_authorize.cc: its authorizations.
   std::vector<Authorization> authorizationsOf(const Order& order, std::stop_token stop);
   void authorize(const std::vector<Authorization>& authorizations, std::stop_token stop);
+  Problem whyFailed(const Authorization& authorization) const;
   Answer present(const Authorization& authorization, std::stop_token stop);
   void respond(Answer& answer, std::stop_token stop);
   void awaitValid(Answer& answer, std::stop_token stop);

@@ -24,8 +24,11 @@ bool isUnanswered(const Challenge& challenge) {
   return challenge.status != "processing" && challenge.status != "valid" && challenge.status != "invalid";
 }
 
-// Why an authorization failed, as its challenge tells it (7.1.4).
-Problem reasonOf(const Authorization& authorization, std::string_view type) {
+}  // namespace
+
+// As its challenge tells it (7.1.4).
+Problem Issuance::whyFailed(const Authorization& authorization) const {
+  const std::string_view type = nameOf(solver_.type());
   const Challenge* told = nullptr;
   for (const Challenge& challenge : authorization.challenges) {
     if (challenge.error && (!told || challenge.type == type)) told = &challenge;
@@ -36,8 +39,6 @@ Problem reasonOf(const Authorization& authorization, std::string_view type) {
   if (problem.name.empty()) problem.name = orderedName(authorization);
   return problem;
 }
-
-}  // namespace
 
 struct Issuance::Answer {
   Authorization authorization;
@@ -74,7 +75,7 @@ void Issuance::authorize(const std::vector<Authorization>& authorizations, std::
 Issuance::Answer Issuance::present(const Authorization& authorization, std::stop_token stop) {
   if (isDead(authorization)) {
     journal_.forgetOrder();
-    throw Error(reasonOf(authorization, nameOf(solver_.type())));
+    throw Error(whyFailed(authorization));
   }
   std::vector<std::string> offered;
   for (const Challenge& challenge : authorization.challenges) {
@@ -131,7 +132,7 @@ void Issuance::awaitValid(Answer& answer, std::stop_token stop) {
     }
     if (isDead(authorization)) {
       journal_.forgetOrder();  // the CA makes it invalid; the other authorizations are left to expire (pitfall 20)
-      throw Error(reasonOf(authorization, nameOf(solver_.type())), authorization.retryAfter);
+      throw Error(whyFailed(authorization), authorization.retryAfter);
     }
     told = authorization.retryAfter;
     const auto same = std::find_if(authorization.challenges.begin(), authorization.challenges.end(),

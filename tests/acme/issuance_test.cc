@@ -154,12 +154,27 @@ TEST_F(IssuanceTest, DoesNotAnswerAgainWhatAResumedOrderFindsInProcessing) {
   EXPECT_EQ(ca.orders(), 1);
 }
 
-TEST_F(IssuanceTest, MakesANewOrderWhereTheChallengeFailedWhileNobodyWasThere) {
+TEST_F(IssuanceTest, MakesANewOrderWhereTheAuthorizationExpiredWhileNobodyWasThere) {
   ca.authorizationPolls(100'000);
   EXPECT_EQ(failureOf({"mail.example.org"}).problem.type, "postern:timeout");
   ca.expireAuthorizations();
   ca.authorizationPolls(0);
   EXPECT_TRUE(issue({"mail.example.org"}));
+  EXPECT_EQ(ca.orders(), 2);
+}
+
+TEST_F(IssuanceTest, FailsWhereTheValidationFailedWhileNobodyWasThereAndMakesANewOrderInTheNextAttempt) {
+  ca.authorizationPolls(100'000);
+  ca.unresolvable("mail.example.org");
+  EXPECT_EQ(failureOf({"mail.example.org"}).problem.type, "postern:timeout");
+  ca.decideAuthorizations();
+  const Problem problem = failureOf({"mail.example.org"}).problem;
+  EXPECT_EQ(problem.shortType(), "dns");
+  EXPECT_EQ(problem.name, "mail.example.org");
+  EXPECT_EQ(ca.orders(), 1);
+  EXPECT_FALSE(journal.order);
+  ca.authorizationPolls(0);
+  failureOf({"mail.example.org"});
   EXPECT_EQ(ca.orders(), 2);
 }
 

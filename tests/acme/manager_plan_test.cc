@@ -174,6 +174,35 @@ TEST_F(ManagerTest, ResumesAnOrderThatTheEndOfTheProcessInterrupted) {
   EXPECT_EQ(ca.issued(), 1);
 }
 
+TEST_F(ManagerTest, BacksOffOnDiskFromAValidationThatFailedWhileNobodyWasThere) {
+  ca.authorizationPolls(100'000);
+  ca.unresolvable(mail[0]);
+  run(wanting({mail}));
+  ASSERT_FALSE(waitFor(mail));  // the CA takes too long, and the order waits for the next attempt
+  ASSERT_TRUE(fs::exists(folderOf(mail) / "pending-order.json"));
+  const Time resumes = *statusOf(mail).nextAttempt;
+  manager.reset();
+  ca.decideAuthorizations();
+  ca.authorizationPolls(0);
+  clock.set(resumes);
+  restart();
+  run(wanting({mail}));
+  ASSERT_FALSE(waitFor(mail));
+  EXPECT_EQ(ca.orders(), 1) << "none in the attempt that found the failure";
+  EXPECT_EQ(statusOf(mail).lastError->type, "urn:ietf:params:acme:error:dns");
+  const Time next = *statusOf(mail).nextAttempt;
+  EXPECT_GE(next, clock.now() + 1min);
+  for (int starts = 0; starts < 3; ++starts) {
+    restart();
+    letDecide(wanting({mail}));
+    EXPECT_GE(*statusOf(mail).nextAttempt, next - 1s);  // on disk to the second
+  }
+  EXPECT_EQ(ca.orders(), 1);
+  clock.set(next);
+  manager->wake();
+  ASSERT_TRUE(eventually([&] { return ca.orders() == 2; }));
+}
+
 TEST_F(ManagerTest, ResumesAForcedRenewalAfterARestartAlthoughNothingIsDue) {
   run(wanting({mail}));
   ASSERT_TRUE(waitFor(mail));

@@ -179,6 +179,7 @@ class FakeCa : public acme::Transport {
   }
   void expireAuthorizations();  // pending and valid ones
   void hurryAuthorizations();   // all that wait are decided at the look after the next
+  void decideAuthorizations();  // ... now, with nobody looking
   void moveUrls() {
     set([&] { ++urlVersion_; });
   }  // newOrder and its like move; the old ones answer 404
