@@ -100,6 +100,8 @@ maildir = "{os.path.join(self.folder, 'mail')}"
 
     def load(self, number, stop, counts):
         context, tickets = self.context(), {}
+        if number % 4 == 3:
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
         for turn in itertools.count(number):
             if stop.is_set():
                 return
@@ -146,6 +148,9 @@ maildir = "{os.path.join(self.folder, 'mail')}"
                 tickets = []
                 self.assertIs(reused("imaps", "localhost"), False)
                 self.assertIs(reused(listener, name, tickets[0]), resumed, (version, listener, name))
+        handshakes = {name: self.server_.listener(name)["handshakes"] for name in ("imaps", "more")}
+        self.assertEqual([handshakes[name]["resumed"] for name in ("imaps", "more")], [2, 0])
+        self.assertEqual([handshakes[name]["failed"] for name in ("imaps", "more")], [0, 0])
 
     def test_nobody_notices_swaps_and_reloads(self):
         context = self.context()

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -165,6 +166,30 @@ TEST_F(SwapTest, UnderLoadFailsNoHandshakeDropsNoSessionAndKeepsEveryTicket) {
   }
   EXPECT_EQ(implicit_->listener().counts().handshakesFailed + startTls_->listener().counts().handshakesFailed, 0u);
   for (auto& client : idle) client->sayCloseNotify();
+}
+
+TEST_F(SwapTest, BuildsTheNextServingWhileNoLoopRuns) {
+  const auto subscription = store_.subscribe([&](const auto&) { context_->refresh(); });
+  EventLoops& loops = implicit_->environment().loops;
+  std::atomic<int> held = 0;
+  std::promise<void> release;
+  const std::shared_future<void> released = release.get_future().share();
+  for (int i = 0; i < loops.count(); ++i) {
+    loops.at(static_cast<std::size_t>(i)).post([&held, released] {
+      ++held;
+      released.wait();
+    });
+  }
+  ASSERT_TRUE(eventually([&] { return held == loops.count(); }));
+  // As the manager does it, or the watch of the files.
+  std::thread publisher([&] { store_.publish(id_, generations_[1]); });
+  EXPECT_TRUE(eventually([&] { return context_->served().certificate == generations_[1]; }));
+  release.set_value();
+  publisher.join();
+  store_.unsubscribe(subscription);
+  Client after(implicit_->port());
+  ASSERT_TRUE(begin(after, false));
+  EXPECT_EQ(X509_cmp(SSL_get0_peer_certificate(after.ssl()), generations_[1]->leaf()), 0);
 }
 
 }  // namespace

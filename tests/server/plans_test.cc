@@ -63,6 +63,18 @@ TEST(Plans, ServeTheListenersOwnNamesItsSniRulesAndItsProvidersDomains) {
   EXPECT_FALSE(plan.answersChallenges);
 }
 
+TEST(Plans, AgreeOnTheProtocolsOfEachListenerAlone) {
+  using Protocols = std::vector<std::string>;
+  for (const auto& [protocol, spoken] : std::vector<std::pair<std::string, Protocols>>{
+           {"smtp", {"smtp", "esmtp", "submission"}}, {"imap", {"imap"}}, {"http", {"http/1.1"}}}) {
+    const auto value = settings(
+        "server.hostname = \"mail.example.org\"\n[server.listener.a]\nbind = \"127.0.0.1:0\"\n"
+        "protocol = \"" +
+        protocol + "\"\ntls.implicit = true\n");
+    EXPECT_EQ(servingPlan(value.listeners.front(), value).alpn, spoken);
+  }
+}
+
 TEST(Plans, ServeACertificateOfEachKeyTypeAndWantEachNameSetOnce) {
   const auto value = settings("server.hostname = \"mail.example.org\"\nserver.tls.acme = \"le\"\n" +
                               listener("a", "bind = \"127.0.0.1:0\"\ntls.implicit = true") + acme +
