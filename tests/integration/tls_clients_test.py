@@ -2,8 +2,11 @@
 
 import os
 import shutil
+import socket
+import ssl
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import support
@@ -112,6 +115,50 @@ tls.implicit = true
         self.assertIn(b"RENEGOTIATING", said)
         self.assertIn(b"no renegotiation", said)
         self.assertEqual(client.returncode, 1)
+
+
+class Restart(support.TestCase):
+    def test_from_its_first_handshake_on_a_server_shows_the_certificate_of_its_cache(self):
+        pebble, port = self.pebble(), support.free_port()
+        server = self.server(f"""
+[server]
+hostname = "{MAIL}"
+tls.acme = "pebble"
+[server.listener."imaps"]
+bind = "127.0.0.1:{port}"
+protocol = "imap"
+tls.implicit = true
+{acme_section(pebble, self.folder)}
+""")
+        server.await_certificate(MAIL)
+        context = support.client_context(pebble.roots())
+        stop, shown, unverified = threading.Event(), [], []
+
+        def knock():
+            while not stop.is_set():
+                try:
+                    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw, \
+                            context.wrap_socket(raw, server_hostname=MAIL) as client:
+                        shown.append(client.getpeercert()["serialNumber"])
+                except ssl.SSLCertVerificationError as error:
+                    unverified.append(str(error))
+                except OSError:
+                    pass  # nobody is there at this moment
+        threads = [threading.Thread(target=knock) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for kill in (False, True, False):
+                server.kill() if kill else server.stop()
+                before = len(shown)
+                server.start()
+                support.wait_until(lambda: len(shown) > before + 8, "clients are served again", 30)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(unverified, [])
+        self.assertEqual(len(set(shown)), 1)
 
 
 if __name__ == "__main__":
