@@ -216,7 +216,6 @@ TEST_F(ChannelTest, WaitsForASlowReaderWithoutHoldingTheOthers) {
     const std::string much(4000000, 'x');
     EXPECT_EQ(slow.readAll(), "hello\n" + much + "\nthen\n" + much + "\nbye\n");
     EXPECT_TRUE(slow.endedWell());
-    EXPECT_TRUE(stage.empties());
   }
 }
 
