@@ -294,15 +294,15 @@ void Manager::Impl::joinEnded() {
     }
     entry = working_.erase(entry);
     threads.push_back(std::move(managed.work->thread));
-    const bool spent = managed.work->kind == Work::Kind::Order && managed.care->lastAttempt.value_or(false);
+    const bool returned = managed.work->kind == Work::Kind::Order && !managed.care->lastAttempt.value_or(false);
     const ProviderCare& provider = managed.providerOf(managed.work->route);
     managed.work.reset();
     touch(managed);
     letGoDue_ = letGoDue_ || !managed.wanted();
     for (ManagedCertificate* each : blocked_) touch(*each);
     blocked_.clear();
-    if (spent) continue;
-    // Under way it counted as what it might have become.
+    if (!returned) continue;
+    // Under way it counted as the issuance that it might have become: limits have that one back.
     for (ManagedCertificate* each : limited_) {
       const auto& routes = each->routes;
       if (std::any_of(routes.begin(), routes.end(), [&](const auto& one) { return one.provider.get() == &provider; })) {
