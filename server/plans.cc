@@ -95,6 +95,8 @@ acme::Plan acmePlan(const Settings& settings) {
   for (const auto& provider : settings.providers) {
     for (const auto& names : provider.domains) want(provider.name, names);
   }
+  // All that is made of them stands in the list; each order copies its provider's settings, but not thousands of names.
+  for (auto& provider : plan.providers) provider.domains.clear();
   return plan;
 }
 

@@ -7,13 +7,14 @@ import subprocess
 import time
 
 from bench_host import Server
-from localca import free_port, wait_until
+from localca import free_port, reachable, wait_until
 
 
 class Postern:
     """`postern run` in a folder of its own. pairs: name -> (chain, key); the first is the default."""
 
-    def __init__(self, binary, folder, config, core=0):
+    def __init__(self, binary, folder, config, core=0, port=None):
+        """Returns when it answers: on `port`, or where there is none on its control socket."""
         self.binary, self.folder = binary, folder
         os.makedirs(folder, exist_ok=True)
         self.socket = os.path.join(folder, "control.sock")
@@ -23,11 +24,13 @@ class Postern:
         self.begun = time.monotonic()
         self.server = Server("postern-" + os.path.basename(folder), [binary, "run", "--config", path],
                              os.path.join(folder, "log"), core=core)
-        wait_until(self._ready, "postern answers", 120)
+        wait_until(lambda: self._ready(port), "postern answers", 120)
 
-    def _ready(self):
+    def _ready(self, port):
         if not self.server.running():
             raise RuntimeError("postern did not start:\n" + self.server.text()[-2000:])
+        if port:
+            return reachable(port)
         return self.command("status", "--json", check=False).returncode == 0
 
     def command(self, *args, check=True):
@@ -68,14 +71,14 @@ def static_config(folder, pairs):
     return text
 
 
-def cached_config(folder, cache, directory, count):
-    """One listener whose provider has `count` certificates in `cache`, of bench_cache's names."""
+def cached_config(cache, directory, count, port):
+    """One listener, on `port`, whose provider has `count` certificates in `cache`, of bench_cache's names."""
     names = ",\n".join(f'"host-{i}.bench.example.test"' for i in range(1, count))
     return f"""
 [server]
 hostname = "host-0.bench.example.test"
 [server.listener."imaps"]
-bind = "127.0.0.1:0"
+bind = "127.0.0.1:{port}"
 protocol = "imap"
 tls.implicit = true
 tls.acme = "big"

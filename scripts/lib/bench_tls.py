@@ -28,7 +28,7 @@ from bench_host import LOAD_CORE, cores, raise_open_files, stop_all
 from bench_load import Load, LoadFailed, Subject, cost, idle_memory, reference
 from bench_page import Page, Tee
 from bench_table import Table
-from localca import wait_until
+from localca import free_port, wait_until
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 PAGE = os.path.join(ROOT, "docs", "performance.md")
@@ -337,24 +337,27 @@ class Bench:
     # Many certificates
 
     def start_time(self, count):
-        """Seconds from the start until a handshake for the last name has been made; memory; processor time."""
+        """Seconds from the start until a handshake for the last name has been made; memory; processor time until then."""
         folder = os.path.join(self.folder, f"cache-{count}")
         directory = "https://127.0.0.1:9/directory"
         cache = os.path.join(folder, "cache")
         os.makedirs(folder)
         subprocess.run([os.path.join(PROGRAMS, "bench_cache"), cache, directory, str(count)], check=True)
-        config = bench_postern.cached_config(folder, cache, directory, count)
-        postern = bench_postern.Postern(self.options.binary, folder, config, core=None)
+        port = free_port()
+        config = bench_postern.cached_config(cache, directory, count, port)
+        # Waiting for it by `status` would keep it busy with answers of megabytes.
+        postern = bench_postern.Postern(self.options.binary, folder, config, core=None, port=port)
         try:
             name = f"host-{count - 1}.bench.example.test"
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            with socket.create_connection(("127.0.0.1", postern.ports()["imaps"])) as raw:
+            with socket.create_connection(("127.0.0.1", port)) as raw:
                 with context.wrap_socket(raw, server_hostname=name) as client:
                     shown = client.getpeercert(binary_form=True)
             seconds, spent = time.monotonic() - postern.begun, postern.server.seconds()
             if name.encode() not in shown:
                 raise LoadFailed(f"no certificate for {name} is served")
+            postern.ports()  # what an answer about all of them leaves behind counts as well
             return seconds, postern.server.memory(), spent
         finally:
             postern.stop()

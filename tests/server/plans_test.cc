@@ -49,6 +49,7 @@ TEST(Plans, OrderTheProvidersFurtherDomains) {
       acme + "domains = [\"one.example.org\", [\"two.example.org\", \"three.example.org\"]]\n"));
   ASSERT_EQ(plan.certificates.size(), 3U);
   EXPECT_EQ(plan.certificates[2].names.size(), 2U);
+  EXPECT_TRUE(plan.providers.at(0).domains.empty()) << "each order would copy them";
 }
 
 TEST(Plans, ServeTheListenersOwnNamesItsSniRulesAndItsProvidersDomains) {
