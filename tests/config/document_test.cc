@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+
 namespace postern::config {
 namespace {
 
@@ -24,6 +26,15 @@ TEST(Document, EveryValueKnowsItsLine) {
   EXPECT_EQ(a.members.at("c").place.line, 5);
   EXPECT_EQ(a.members.at("c").items.at(1).place.line, 7);
   EXPECT_EQ(a.members.at("d").members.at("e").place.line, 9);
+}
+
+TEST(Document, EachOfThousandsOfItemsKnowsItsLine) {
+  std::string text = "\xEF\xBB\xBFx = [\n";
+  for (int i = 0; i < 5000; ++i) text += "\"host-" + std::to_string(i) + ".example.org\",\n";
+  const Node root = parsed(text + "]\n");
+  const auto& items = root.members.at("x").items;
+  ASSERT_EQ(items.size(), 5000U);
+  for (std::size_t i = 0; i < items.size(); ++i) ASSERT_EQ(items[i].place.line, static_cast<int>(i) + 2);
 }
 
 TEST(Document, QuotedIdsWithDotsStayWhole) {
