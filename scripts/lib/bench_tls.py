@@ -38,6 +38,7 @@ PROGRAMS = os.path.join(BUILD, "bench")
 PARTS = ("memory", "cost", "stall", "reload", "swap", "many", "floor", "pieces")
 DIALOGUES = {"smtp": "SMTP STARTTLS", "imap": "IMAP STARTTLS", "imaps": "implicit IMAPS"}
 KEYS = {"ecdsa": "P-256", "rsa": "RSA-2048"}
+TURNS = 4  # of reference and Postern in one round
 
 # (dialogue, key, version, resumed) -> the most that is allowed, what is aimed at, what the issue knows of peers.
 GOALS = {
@@ -68,7 +69,7 @@ class Bench:
         self.options = options
         self.quick = options.quick
         self.rounds = 3 if self.quick else 5
-        self.count = 400 if self.quick else 1000
+        self.count = 200 if self.quick else 500
         self.idle = 2000 if self.quick else 10000
         self.swaps = options.swaps or (50 if self.quick else 1000)
         self.certificates = 1000 if self.quick else 10000
@@ -125,25 +126,36 @@ class Bench:
     # Cost
 
     def compare(self, cell, names):
-        """name -> (ratio, microseconds); a name that failed -> its reason. Rounds alternate the order."""
+        """name -> (ratio, microseconds); a name that failed -> its reason.
+
+        A round is made of short turns of reference and Postern one after the other, so that what else the machine does
+        meets both alike; each peer has one turn in the middle of them.
+        """
         dialogue, key, version, resumed = cell
         found, failed = {name: [] for name in names}, {}
+        pair, peers = names[:2], names[2:]
         for number in range(self.rounds):
-            turn = {}
-            for name in (names if number % 2 == 0 else list(reversed(names))):
-                if name in failed:
-                    continue
-                subject = self.subjects[name]
-                if name == "reference" and key == "rsa":
-                    subject = self.reference_rsa
-                try:
-                    turn[name], _ = cost(PROGRAMS, subject, dialogue, key, version, resumed, self.count)
-                except LoadFailed as error:
-                    failed[name] = str(error)
-            for name, microseconds in turn.items():
-                found[name].append((microseconds / turn["reference"], microseconds))
-        result = {name: tuple(statistics.median(column) for column in zip(*turns))
-                  for name, turns in found.items() if name not in failed}
+            peers.reverse()
+            turns = {name: [] for name in names}
+            for turn in range(TURNS):
+                pair.reverse()
+                for name in pair + (peers if turn == TURNS // 2 - 1 else []):
+                    if name in failed:
+                        continue
+                    subject = self.subjects[name]
+                    if name == "reference" and key == "rsa":
+                        subject = self.reference_rsa
+                    try:
+                        turns[name].append(cost(PROGRAMS, subject, dialogue, key, version, resumed, self.count)[0])
+                    except LoadFailed as error:
+                        failed[name] = str(error)
+            reference_cost = statistics.mean(turns["reference"]) if turns["reference"] else None
+            for name in names:
+                if name not in failed and reference_cost:
+                    microseconds = statistics.mean(turns[name])
+                    found[name].append((microseconds / reference_cost, microseconds))
+        result = {name: tuple(statistics.median(column) for column in zip(*rounds))
+                  for name, rounds in found.items() if name not in failed and rounds}
         return result, failed
 
     def name_of(self, cell):
