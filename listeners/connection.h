@@ -83,7 +83,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   // Asks, does what the step wants, and all that can be done then.
   void take(const std::function<Step()>& call);
   void apply(Step step);
-  void applyRefused(Step step);
+  void applyRefused(const Step& step);
   void act(Action action);
   bool forgetPlain();
   void upgradeWhenSent();

@@ -61,8 +61,7 @@ void Connection::apply(Step step) {
   } else if (!loginSince_) {
     loginSince_ = Clock::now();
   }
-  if (step.then == Action::StartTls && !step.work && !channel_->ssl() && !enterHandshake())
-    return applyRefused(std::move(step));
+  if (step.then == Action::StartTls && !step.work && !channel_->ssl() && !enterHandshake()) return applyRefused(step);
   wakeAt_.reset();
   if (step.wakeAfter) wakeAt_ = Clock::now() + *step.wakeAfter;
   const bool upgrading = step.then == Action::StartTls && !step.work;
@@ -76,7 +75,7 @@ void Connection::apply(Step step) {
 }
 
 // The client hears in the clear that this is not the time, and what it has said beside that is answered as well.
-void Connection::applyRefused(Step step) {
+void Connection::applyRefused(const Step& step) {
   channel_->write(
       std::string_view(step.reply).substr(0, step.reply.size() - std::min(step.goAhead, step.reply.size())));
   if (auto instead = ask([&] { return session_->tlsRefused(); })) apply(std::move(*instead));

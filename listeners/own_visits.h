@@ -8,7 +8,6 @@
 #include <atomic>
 #include <cstddef>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "listeners/endpoint.h"
@@ -20,7 +19,7 @@ class OwnVisits {
   // To be held from before the connection is made until it has ended. `from`: our own end of it.
   class Visit {
    public:
-    Visit(OwnVisits& visits, Endpoint from) : visits_(visits), from_(std::move(from)) { visits_.begin(from_); }
+    Visit(OwnVisits& visits, const Endpoint& from) : visits_(visits), from_(from) { visits_.begin(from_); }
     ~Visit() { visits_.end(from_); }
     Visit(const Visit&) = delete;
     Visit& operator=(const Visit&) = delete;

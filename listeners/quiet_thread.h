@@ -3,8 +3,7 @@
 // The mask is set before the thread exists, so there is no moment in which it could be hit.
 #pragma once
 
-#include <signal.h>
-
+#include <csignal>
 #include <thread>
 #include <utility>
 

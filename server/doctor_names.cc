@@ -88,6 +88,7 @@ std::vector<ChallengeType> typesFor(const acme::Provider& provider, const std::s
 
 std::string listedTypes(const std::vector<ChallengeType>& types) {
   std::vector<std::string> names;
+  names.reserve(types.size());
   for (const auto type : types) names.emplace_back(acme::nameOf(type));
   return joined(names, ", ");
 }

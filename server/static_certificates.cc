@@ -58,14 +58,14 @@ void StaticCertificates::adopt(std::map<tls::CertificateId, tls::CertifiedKeyRef
     if (!next.contains(id)) gone.push_back(id);
   }
   const auto current = store_.current();
-  for (auto& [id, pair] : pairs) {
-    const auto old = current->find(id);
-    const auto entry = next.find(id);
+  for (auto& read : pairs) {
+    const auto old = current->find(read.first);
+    const auto entry = next.find(read.first);
     if (!old || entry == next.end()) continue;
-    const std::string reason = worse(*old, *pair, entry->second.primaries);
+    const std::string reason = worse(*old, *read.second, entry->second.primaries);
     if (reason.empty()) continue;
     keep(entry->second, reason);
-    pair = old;
+    read.second = old;
   }
   store_.publish(pairs);
   store_.withdraw(gone);

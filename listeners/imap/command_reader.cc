@@ -66,7 +66,7 @@ CommandReader::Found CommandReader::next() {
   auto line = takeLine();
   if (!line) return Found::Nothing;
   command_ += *line;
-  OPENSSL_cleanse(line->data(), line->size());
+  wipe(*line);
   if (tooLong_ || command_.size() > longestCommand + literalsTaken_) return Found::TooLong;
   const std::size_t brace = command_.rfind('{');
   if (brace != std::string::npos && command_.back() == '}') {

@@ -1,5 +1,6 @@
 #include "listeners/imap/message_commands.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 namespace postern::imap {
@@ -132,10 +133,10 @@ std::pair<std::uint32_t, std::uint32_t> findUid(const std::filesystem::path& fol
   mail::Mailbox mailbox(folder);
   mailbox.scan(false);
   const auto& messages = mailbox.messages();
-  for (auto at = messages.rbegin(); at != messages.rend(); ++at) {
-    if (mail::baseName(at->file) == baseName) return {mailbox.uidValidity(), at->uid};
-  }
-  return {mailbox.uidValidity(), 0};
+  const auto found = std::find_if(messages.rbegin(), messages.rend(), [&](const auto& message) {
+    return mail::baseName(message.file) == baseName;  // most likely among the newest
+  });
+  return {mailbox.uidValidity(), found == messages.rend() ? 0 : found->uid};
 }
 
 }  // namespace postern::imap
