@@ -50,7 +50,7 @@ def free_port():
         return port
 
 
-def wait_until(condition, what, seconds=60):
+def wait_until(condition, what, seconds=120):
     """Calls `condition` until it returns something true, and returns that."""
     deadline = time.monotonic() + seconds
     pause = 0.01
@@ -117,7 +117,7 @@ class Process:
         self.popen.wait()
         self.output.close()
 
-    def stop(self, seconds=20):
+    def stop(self, seconds=60):
         """SIGTERM; returns the exit status. One that does not end is killed, and that is an error."""
         if self.running():
             self.popen.terminate()
@@ -273,7 +273,7 @@ class Pebble:
     def _dns(self, path, value):
         request = urllib.request.Request(f"http://127.0.0.1:{self.dns_management_port}/{path}",
                                          data=json.dumps(value).encode(), method="POST")
-        urllib.request.urlopen(request).read()
+        urllib.request.urlopen(request, timeout=60).read()
 
     def break_name(self, name):
         """From now on the name cannot be resolved."""
