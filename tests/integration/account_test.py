@@ -84,7 +84,7 @@ class Accounts(Life):
         asking = threading.Thread(target=server.command, args=("account", "rollover", "pebble"),
                                   kwargs={"check": False})
         asking.start()
-        self.assertTrue(proxy.held.wait(60))
+        self.assertTrue(proxy.held.wait(120))
         self.assertEqual(len(self.accounts_on_disk()), 2)
         server.kill()
         asking.join()

@@ -5,6 +5,7 @@ import ssl
 import unittest
 
 from mail_support import NAME, MailCase, run
+from support import wait_until
 
 
 class Http(MailCase):
@@ -20,6 +21,8 @@ metrics = false
 bind = "127.0.0.1:0"
 protocol = "http"
 tls.implicit = true
+[global.tracing]
+level = "debug"
 """
 
     def get(self, listener, path, *args, scheme="http", host="127.0.0.1"):
@@ -50,6 +53,8 @@ tls.implicit = true
         ends = run(["openssl", "x509", "-noout", "-enddate"], input=served.out).out.decode()
         expiry = ssl.cert_time_to_seconds(ends.strip().partition("=")[2])
         self.assertEqual(value("postern_served_certificate_not_after_seconds", 'listener="imaps"'), expiry)
+        # The server's own look at what it serves counts like any other connection.
+        wait_until(lambda: "tls.probe.ok listener=imaps " in self.server.log(), "the server has looked itself")
         before = value("postern_handshakes_completed_total", 'listener="imaps"')
         accepted = value("postern_connections_accepted_total", 'listener="imaps"')
         self.imap(self.user()).logout()

@@ -164,6 +164,7 @@ hostname = "dead.example.test"
         server = self.server(config(pebble, self.folder))
         server.await_certificate("mail.example.test", state="failing")
         server.await_certificate("imap.example.test")
+        wait_until(lambda: glob.glob(f"{self.folder}/**/renewal-info.json", recursive=True), "it was asked for the other")
         server.stop()
         before = pebble.requests()
         server.start()
@@ -187,7 +188,7 @@ protocol = "imap"
 tls.implicit = true
 {acme_section(proxy, self.folder)}
 """)
-        self.assertTrue(proxy.held.wait(30))
+        self.assertTrue(proxy.held.wait(120))
         server.kill()
         proxy.hold = None
         self.assertEqual(pebble.orders(), 1)

@@ -231,7 +231,7 @@ set wait_key = no
         reader = threading.Thread(target=drain)
         reader.start()
         try:
-            status = child.wait(60)
+            status = child.wait(120)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()

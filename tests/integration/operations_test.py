@@ -34,11 +34,11 @@ protocol = "http"
 
 
 def read(path):
-    """The text of a file; "" while it does not exist."""
+    """The text of a file; "" while it does not exist, or no longer: that of a thread that has ended."""
     try:
         with open(path) as file:
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return ""
 
 
@@ -164,7 +164,7 @@ class Signals(support.TestCase):
             server.process.popen.terminate()
             self.assertTrue(smtp.recv(1000).startswith(b"421 "))
             self.assertTrue(imap.recv(1000).startswith(b"* BYE"))
-        self.assertEqual(server.process.popen.wait(20), 0)
+        self.assertEqual(server.process.popen.wait(60), 0)
         self.assertFalse(os.path.exists(server.socket))
 
     def test_a_session_that_does_not_leave_is_cut_after_the_shutdown_timeout(self):
@@ -178,7 +178,7 @@ class Signals(support.TestCase):
             self.assertEqual(server.process.popen.wait(30), 0)
             took = time.monotonic() - began
         self.assertGreater(took, 0.9)
-        self.assertLess(took, 8)
+        self.assertLess(took, 10)
 
     def test_sigusr1_opens_the_log_file_again(self):
         log = os.path.join(self.folder, "logs", "postern.log")
@@ -295,9 +295,11 @@ class RunAs(support.TestCase):
         status = read(f"/proc/{server.process.pid}/status")
         self.assertEqual(re.search(r"^Uid:\s+(\d+)\s+(\d+)\s+(\d+)", status, re.M).groups(), (str(uid),) * 3)
         self.assertEqual(int(re.search(r"^CapEff:\s+(\w+)", status, re.M).group(1), 16), 1 << 10)  # NET_BIND_SERVICE
-        for task in os.listdir(f"/proc/{server.process.pid}/task"):
-            text = read(f"/proc/{server.process.pid}/task/{task}/status")
-            self.assertEqual(re.search(r"^Uid:\s+(\d+)", text, re.M).group(1), str(uid))
+        tasks = [read(f"/proc/{server.process.pid}/task/{task}/status")
+                 for task in os.listdir(f"/proc/{server.process.pid}/task")]
+        users = [re.search(r"^Uid:\s+(\d+)", task, re.M).group(1) for task in tasks if task]
+        self.assertGreater(len(users), 1)
+        self.assertEqual(set(users), {str(uid)})
         server.await_certificate("mail.example.test")
         for path in ("fresh/acme", "fresh/mail"):
             self.assertEqual(os.stat(os.path.join(self.folder, path)).st_uid, uid)

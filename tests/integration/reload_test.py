@@ -116,6 +116,11 @@ class Reload(support.TestCase):
         os.kill(server.process.pid, signal.SIGHUP)
         wait_until(lambda: server.log().count("config.reload.applied") == 1, "the reload is logged")
         os.kill(server.process.pid, signal.SIGSTOP)  # busy, as it is in the middle of a reload
+
+        def stopped():
+            with open(f"/proc/{server.process.pid}/stat") as file:
+                return file.read().rpartition(")")[2].split()[0] == "T"
+        wait_until(stopped, "it stands still")
         for _ in range(20):
             os.kill(server.process.pid, signal.SIGHUP)
         os.kill(server.process.pid, signal.SIGCONT)

@@ -33,7 +33,7 @@ ACCOUNTS = f'[[directory.memory.principals]]\nname = "{ACCOUNT}"\nsecret = "{PAS
 
 def postern(*args, check=True, **options):
     """Runs a command of the binary; returns the finished process with text output."""
-    done = subprocess.run([POSTERN, *args], capture_output=True, text=True, timeout=120, **options)
+    done = subprocess.run([POSTERN, *args], capture_output=True, text=True, timeout=300, **options)
     if check and done.returncode != 0:
         raise AssertionError(f"postern {' '.join(args)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done
@@ -89,7 +89,7 @@ class Server:
     def certificate(self, *names):
         return next((one for one in self.status()["certificates"] if sorted(one["names"]) == sorted(names)), None)
 
-    def await_certificate(self, *names, state="valid", seconds=60):
+    def await_certificate(self, *names, state="valid", seconds=120):
         def there():
             certificate = self.certificate(*names)
             return certificate if certificate and certificate["state"] == state else None
@@ -114,7 +114,7 @@ class Server:
     def tls(self, name, server_name, ca=None, session=None, context=None, port=None):
         """A TLS connection to an implicit-TLS listener."""
         context = context or client_context(ca)
-        raw = socket.create_connection(("127.0.0.1", port or self.port(name)), timeout=20)
+        raw = socket.create_connection(("127.0.0.1", port or self.port(name)), timeout=60)
         return context.wrap_socket(raw, server_hostname=server_name, session=session)
 
     def _served(self, name, server_name, what):
@@ -123,7 +123,7 @@ class Server:
         args = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", server_name]
         if listener["tls"]["mode"] == "starttls":
             args += ["-starttls", listener["protocol"]]
-        done = subprocess.run(args, input="", capture_output=True, text=True, timeout=30)
+        done = subprocess.run(args, input="", capture_output=True, text=True, timeout=120)
         shown = subprocess.run(["openssl", "x509", "-noout", what], input=done.stdout, capture_output=True, text=True)
         if shown.returncode != 0:
             raise AssertionError(f"{name} served no certificate:\n{done.stdout}{done.stderr}")
@@ -141,7 +141,7 @@ class Server:
         """A logged-in IMAP session on an implicit-TLS listener."""
         class Client(imaplib.IMAP4_SSL):
             def _create_socket(self, timeout):
-                raw = socket.create_connection((self.host, self.port), timeout or 20)
+                raw = socket.create_connection((self.host, self.port), timeout or 60)
                 return self.ssl_context.wrap_socket(raw, server_hostname=server_name)
         client = Client("127.0.0.1", self.port(name), ssl_context=client_context(ca))
         client.login(ACCOUNT, PASSWORD)
@@ -149,7 +149,7 @@ class Server:
 
     def deliver(self, name, body, recipient=ADDRESS, sender="out@elsewhere.test"):
         """A message in by SMTP in the clear (role mx)."""
-        with smtplib.SMTP("127.0.0.1", self.port(name), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.port(name), timeout=60) as client:
             client.sendmail(sender, [recipient], body)
 
 

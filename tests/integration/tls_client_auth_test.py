@@ -60,7 +60,7 @@ level = "debug"
             args += ["-starttls", "smtp"]
         if client:
             args += ["-cert", client[0], "-key", client[1]]
-        done = subprocess.run(args, input=say, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(args, input=say, capture_output=True, text=True, timeout=120)
         return done.stdout, done.stderr
 
     def test_require_lets_in_only_whom_the_ca_vouches_for(self):
