@@ -30,7 +30,7 @@ Client::Client(std::uint16_t port, const std::string& from, const std::function<
     EXPECT_EQ(::bind(descriptor_, reinterpret_cast<const sockaddr*>(&source), sizeof source), 0);
   }
   if (bound) bound(descriptor_);
-  const timeval limit{10, 0};
+  const timeval limit{60, 0};
   ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   const auto target = addressOf("127.0.0.1", port);

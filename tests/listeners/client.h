@@ -1,6 +1,6 @@
 // Client: a blocking TCP client with an optional TLS layer, for tests on loopback.
 //
-// Every wait ends after ten seconds, as a failure. One thread.
+// Every wait ends after a minute, as a failure. One thread.
 #pragma once
 
 #include <cstdint>

@@ -200,12 +200,19 @@ TEST(Connection, CountsIdlenessFromTheLastByte) {
   Client client(stage.port());
   const auto begin = std::chrono::steady_clock::now();
   client.readTo();
-  while (std::chrono::steady_clock::now() - begin < 800ms) {
+  auto last = begin;  // when something was said that was answered
+  std::string answer;
+  while (last - begin < 800ms) {
+    client.staysSilent(20);
+    const auto now = std::chrono::steady_clock::now();
     client.send("echo on\n");
-    ASSERT_EQ(client.readTo(), "on\n");
-    ASSERT_TRUE(client.staysSilent(20));
+    answer = client.readTo();
+    if (answer != "on\n") break;  // a machine that is busy may have kept us from it for too long
+    last = now;
   }
-  EXPECT_EQ(client.readAll(), "idle\n");
+  if (answer == "on\n") answer = client.readTo();
+  EXPECT_EQ(answer, "idle\n");
+  EXPECT_GE(std::chrono::steady_clock::now() - last, 400ms);
 }
 
 TEST(Connection, EndsALoginThatTakesTooLongHoweverBusy) {
@@ -224,16 +231,23 @@ TEST(Connection, EndsALoginThatTakesTooLongHoweverBusy) {
 }
 
 TEST(Connection, ForgetsTheLoginDeadlineAfterTheLogin) {
-  auto settings = plainSettings();
-  settings.loginTimeout = 150ms;
-  settings.idleTimeout = 600ms;
-  Stage stage(settings, nullptr, [](const Peer& peer) { return std::make_shared<ScriptSession>(peer, nullptr, true); });
-  Client client(stage.port());
-  client.send("login\n");
-  EXPECT_EQ(client.readTo("welcome\n"), "hello\nwelcome\n");
-  const auto begin = std::chrono::steady_clock::now();
-  EXPECT_EQ(client.readAll(), "idle\n");
-  EXPECT_GE(std::chrono::steady_clock::now() - begin, 300ms);
+  for (auto timeout = 150ms;; timeout *= 2) {
+    auto settings = plainSettings();
+    settings.loginTimeout = timeout;
+    settings.idleTimeout = 4 * timeout;
+    Stage stage(settings, nullptr,
+                [](const Peer& peer) { return std::make_shared<ScriptSession>(peer, nullptr, true); });
+    const auto begin = std::chrono::steady_clock::now();
+    Client client(stage.port());
+    client.send("login\n");
+    const std::string welcome = client.readTo("welcome\n");
+    const auto login = std::chrono::steady_clock::now();
+    if (welcome != "hello\nwelcome\n" && login - begin >= timeout) continue;  // too soon for a machine that is busy
+    ASSERT_EQ(welcome, "hello\nwelcome\n");
+    EXPECT_EQ(client.readAll(), "idle\n");
+    EXPECT_GE(std::chrono::steady_clock::now() - begin, 4 * timeout);
+    return;
+  }
 }
 
 TEST(Connection, CostsOnlyItselfWhenASessionThrows) {
@@ -337,10 +351,8 @@ TEST(Connection, CutsAHandshakeThatDripsInWhenItsTimeIsUp) {
   Client client(stage.port());
   const auto hello = someClientHello();
   std::size_t at = 0;
-  const auto begin = std::chrono::steady_clock::now();
-  while (at < hello.size() - 1 && client.staysSilent(5)) client.send({&hello[at++], 1});
-  EXPECT_LT(at, hello.size() - 1);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  while (at < hello.size() - 1 && client.staysSilent(50)) client.send({&hello[at++], 1});
+  EXPECT_LT(at, hello.size() - 1);  // the last byte would have been many times later
   EXPECT_TRUE(stage.logged("tls.handshake.failed"));
   EXPECT_THAT(stage.logText(), HasSubstr("timed out"));
   EXPECT_EQ(stage.listener().counts().handshakesFailed, 1u);
@@ -405,12 +417,12 @@ TEST(Connection, EndsAtOnceWhenWhatItSaysReachesNobody) {
     ASSERT_TRUE(client.handshake());
     client.readTo();
     client.send("big 3000000\n");
-    EXPECT_FALSE(client.staysSilent(5000));
+    EXPECT_FALSE(client.staysSilent(60000));
     client.reset();
   }
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_TRUE(stage.empties());
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 5s);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 30s);
 }
 
 TEST(Connection, AnswersAChallengeAndSaysNothing) {

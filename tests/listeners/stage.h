@@ -1,6 +1,6 @@
 // Stage: loops, workers, a log in a file and one listener on a free port, for tests with real sockets on loopback.
 //
-// Used by one thread, the test's. A condition that does not come true within ten seconds is a failure.
+// Used by one thread, the test's. A condition that does not come true within a minute is a failure.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,7 @@
 
 namespace postern::listeners::testing {
 
-// True as soon as `condition` is; false after ten seconds.
+// True as soon as `condition` is; false after a minute.
 bool eventually(const std::function<bool()>& condition);
 
 // A ServerContext with a certificate for mail.example.org.
