@@ -50,6 +50,10 @@ struct Warned {
   std::string name, settings, words;
 };
 
+void PrintTo(const Warned& one, std::ostream* out) {
+  *out << one.name;
+}
+
 class TlsWarnings : public ::testing::TestWithParam<Warned> {};
 
 INSTANTIATE_TEST_SUITE_P(

@@ -25,27 +25,34 @@ std::string replaced(std::string text, const std::string& what, const std::strin
 }
 
 struct Case {
-  const char *what, *with, *words;
+  const char *name, *what, *with, *words;
 };
+
+void PrintTo(const Case& one, std::ostream* out) {
+  *out << one.name;
+}
 
 class Differences : public ::testing::TestWithParam<Case> {};
 
 TEST_P(Differences, AreSaidInWords) {
-  const auto& [what, with, words] = GetParam();
+  const auto& [name, what, with, words] = GetParam();
   EXPECT_EQ(joined(differences(settings(base), settings(replaced(base, what, with))), "; "), words);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Reload, Differences,
-    ::testing::Values(Case{"imap", "imap", ""},
-                      Case{"listener.imaps", "listener.other", "listener imaps removed; listener other added"},
-                      Case{"127.0.0.1:993", "127.0.0.1:994", "listener imaps changed: bind"},
-                      Case{"\"imap\"", "\"imap\"\nhostname = \"imap.example.org\"", "listener imaps changed: hostname"},
-                      Case{"\"imap\"", "\"imap\"\ntls.groups = \"P-256\"", "listener imaps changed: tls"},
-                      Case{"\"imap\"", "\"imap\"\nidle-timeout = \"40m\"", "listener imaps changed: settings"},
-                      Case{"cache = ", "contact = \"a@example.org\"\ncache = ", "acme le changed"},
-                      Case{"[acme.le]", "[storage]\nmaildir = \"mail\"\n[acme.le]", "storage.maildir changed"},
-                      Case{"[acme.le]", "[global.tracing]\nlevel = \"debug\"\n[acme.le]", "global.tracing changed"}));
+    ::testing::Values(
+        Case{"Nothing", "imap", "imap", ""},
+        Case{"AListener", "listener.imaps", "listener.other", "listener imaps removed; listener other added"},
+        Case{"ABind", "127.0.0.1:993", "127.0.0.1:994", "listener imaps changed: bind"},
+        Case{"AHostname", "\"imap\"", "\"imap\"\nhostname = \"imap.example.org\"", "listener imaps changed: hostname"},
+        Case{"TlsOfAListener", "\"imap\"", "\"imap\"\ntls.groups = \"P-256\"", "listener imaps changed: tls"},
+        Case{"OtherSettingsOfAListener", "\"imap\"", "\"imap\"\nidle-timeout = \"40m\"",
+             "listener imaps changed: settings"},
+        Case{"AProvider", "cache = ", "contact = \"a@example.org\"\ncache = ", "acme le changed"},
+        Case{"TheMaildir", "[acme.le]", "[storage]\nmaildir = \"mail\"\n[acme.le]", "storage.maildir changed"},
+        Case{"TheLog", "[acme.le]", "[global.tracing]\nlevel = \"debug\"\n[acme.le]", "global.tracing changed"}),
+    [](const auto& one) { return one.param.name; });
 
 TEST(Restart, IsNeededForRunAsThreadsControlSocketAndAUsedCacheAndTheRunningValuesStay) {
   const auto before = settings(base);
