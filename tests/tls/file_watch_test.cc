@@ -24,7 +24,7 @@ LogSettings quiet() {
   return settings;
 }
 
-// Counts looks; a look that does not come within ten seconds is none.
+// Counts looks; a look that does not come within a minute is none.
 class Looks {
  public:
   void look() {
@@ -34,7 +34,7 @@ class Looks {
   }
   bool reach(int count) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, 10s, [&] { return count_ >= count; });
+    return changed_.wait_for(lock, 60s, [&] { return count_ >= count; });
   }
   int count() {
     std::lock_guard lock(mutex_);
@@ -128,18 +128,23 @@ TEST_F(FileWatchTest, SeesAFileInAFolderThatComesLaterOrGoesAndComesBack) {
 }
 
 TEST_F(FileWatchTest, LooksOnceForKeyAndChainWrittenOneAfterTheOther) {
-  Looks looks;
-  FileWatch slow(log_, [&] { looks.look(); }, {300ms, 10s, 1h});
-  slow.watch({at("cert.pem"), at("key.pem")});
-  ASSERT_TRUE(looks.reach(1));
-  write(at("key.pem"), "key");
-  write(at("cert.pem"), "cert");
-  ASSERT_TRUE(looks.reach(2));
-  write(at("marker"), "");
-  // What follows is a change of its own; had the two been taken apart, there would be one look more.
-  write(at("cert.pem"), "cert again");
-  ASSERT_TRUE(looks.reach(3));
-  EXPECT_EQ(looks.count(), 3);
+  for (auto quiet = 300ms;; quiet *= 2) {
+    Looks looks;
+    FileWatch slow(log_, [&] { looks.look(); }, {quiet, 1h, 1h});
+    slow.watch({at("cert.pem"), at("key.pem")});
+    ASSERT_TRUE(looks.reach(1));
+    const auto begin = std::chrono::steady_clock::now();
+    write(at("key.pem"), "key");
+    write(at("cert.pem"), "cert");
+    if (std::chrono::steady_clock::now() - begin >= quiet) continue;  // a busy machine paused between them
+    ASSERT_TRUE(looks.reach(2));
+    write(at("marker"), "");
+    // What follows is a change of its own; had the two been taken apart, there would be one look more.
+    write(at("cert.pem"), "cert again");
+    ASSERT_TRUE(looks.reach(3));
+    EXPECT_EQ(looks.count(), 3);
+    return;
+  }
 }
 
 TEST_F(FileWatchTest, PassesOverOtherFilesOfTheFolder) {
@@ -169,6 +174,7 @@ TEST_F(FileWatchTest, LooksByTheClockToo) {
 }
 
 TEST_F(FileWatchTest, GoesOverToOtherFiles) {
+  write(at("b.pem"), "w");  // what comes anew is two changes: it is there, and it is written
   watch({at("a.pem")});
   EXPECT_TRUE(sees([&] { watch_.watch({at("b.pem")}); }));
   EXPECT_TRUE(sees([&] { write(at("b.pem"), "x"); }));
