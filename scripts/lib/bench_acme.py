@@ -64,9 +64,11 @@ socket = "{self.folder}/control.sock"
         return self
 
     def __exit__(self, *_):
-        self.stop()
-        self.pebble.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        try:
+            self.stop()
+        finally:
+            self.pebble.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self):
         output = open(self.log, "wb")
@@ -76,13 +78,18 @@ socket = "{self.folder}/control.sock"
         output.close()
 
     def stop(self):
-        """Ends the server and keeps what it used."""
+        """Ends the server and keeps what it used. Raises RuntimeError where it does not end in good order."""
         if self.process is None:
             return
-        self.process.send_signal(signal.SIGTERM)
-        _, status, self.usage = os.wait4(self.process.pid, 0)
-        self.process.returncode = status
-        self.process = None
+        process, self.process = self.process, None
+        gone = process.poll() is not None
+        if not gone:
+            process.send_signal(signal.SIGTERM)
+            _, status, self.usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        if gone or process.returncode != 0:
+            raise RuntimeError(f"the server ended {'by itself ' if gone else ''}with status {process.returncode}:\n"
+                               + self.said()[-4000:])
 
     def said(self):
         with open(self.log, errors="replace") as file:
@@ -152,7 +159,7 @@ def bad_nonces(binary, table, wanted):
         return
     with Run(binary, names(10), bad_nonces=50) as run:
         table.line("10 names at 50 % bad nonces", 8.0, run.all_served(), "s")
-        table.line("10 names at 50 % bad nonces: orders failed", 0, run.said().count(" acme.order.failed "))
+        table.promise("10 names at 50 % bad nonces: orders failed", 0, run.said().count(" acme.order.failed "))
 
 
 def slow_validation(binary, table, wanted):
@@ -182,7 +189,7 @@ def failing(binary, table, wanted):
             run.command("renew", run.names[0])
             time.sleep(2)
         most = max((sum(1 for other in times if at <= other < at + 60) for at in times), default=0)
-        table.line("requests in a minute after a failed attempt", 10, most)
+        table.promise("requests in a minute after a failed attempt", 10, most)
 
 
 class Endless:
@@ -247,8 +254,12 @@ def main():
 
     def wanted(label):
         return not arguments.only or any(word in label for word in arguments.only)
-    for bench in (issuance, bad_nonces, slow_validation, failing, endless):
-        bench(binary, table, wanted)
+    try:
+        for bench in (issuance, bad_nonces, slow_validation, failing, endless):
+            bench(binary, table, wanted)
+    except (RuntimeError, TimeoutError) as error:
+        print(f"scripts/bench acme: {error}", file=sys.stderr)
+        return 1
     return table.end(arguments.strict)
 
 

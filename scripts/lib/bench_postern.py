@@ -3,11 +3,16 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 
 from bench_host import Server
 from localca import free_port, reachable, wait_until
+
+
+class EndedBadly(Exception):
+    """A server that is gone before it was told to, or whose exit status says that something was wrong."""
 
 
 class Postern:
@@ -42,7 +47,13 @@ class Postern:
         return {one["id"]: int(one["bind"][0].rsplit(":", 1)[1]) for one in status["listeners"] if one["bind"]}
 
     def stop(self):
+        """Raises EndedBadly. One that takes its time over the end is killed, which is no fault of it."""
+        gone = not self.server.running()
         self.server.stop()
+        status = self.server.popen.returncode
+        if gone or status not in (0, -signal.SIGKILL):
+            raise EndedBadly(f"{self.server.name} ended {'by itself ' if gone else ''}with status {status}:\n"
+                             + self.server.text()[-2000:])
 
 
 LISTENER = """
