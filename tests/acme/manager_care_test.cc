@@ -123,7 +123,8 @@ TEST_F(CareTest, AsksForTheWindowBehindEachOrderAndKeepsItOnDisk) {
 TEST_F(CareTest, RenewsAtOnceWhenTheWindowMovesIntoThePastAndNamesThePredecessor) {
   run(wanting({mail}));
   ASSERT_TRUE(waitFor(mail));
-  ASSERT_TRUE(asked(1));
+  // Kept: an answer on its way when the clock is moved would be one of after that, and be asked again hours later.
+  ASSERT_TRUE(eventually([&] { return fs::exists(folderOf(mail) / "renewal-info.json"); }));
   const auto first = served(mail);
   ca.suggestWindow(first->serial(), {clock.now() - 2h, clock.now() - 1h});
   ca.explainWindows("https://ca.test/incident");
