@@ -69,9 +69,9 @@ class ManagerTest : public ::testing::Test {
   bool waitFor(const Names& names, const std::string& provider = "main") {
     return manager->waitFor({id(names, provider)}, {});
   }
-  // Looks until it is so, or half a minute has gone by.
+  // Looks until it is so, or two minutes have gone by.
   static bool eventually(const std::function<bool()>& isSo) {
-    for (const auto end = std::chrono::steady_clock::now() + 30s; std::chrono::steady_clock::now() < end;) {
+    for (const auto end = std::chrono::steady_clock::now() + 2min; std::chrono::steady_clock::now() < end;) {
       if (isSo()) return true;
       std::this_thread::sleep_for(2ms);
     }
