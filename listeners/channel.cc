@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "tls/server_context.h"
 
 namespace postern::listeners {
 
@@ -251,6 +252,7 @@ Channel::Read Channel::readTls() {
   starved_ = false;
   const int got = SSL_read(ssl_.get(), piece.data(), static_cast<int>(piece.size()));
   if (got <= 0) return whyNothing(got);
+  tls::dataCame(ssl_.get());
   input_.append({piece.data(), static_cast<std::size_t>(got)});
   // Also where it is but a part of a record; then OpenSSL asks for the rest, and gets none.
   return SSL_has_pending(ssl_.get()) == 1 ? Read::More : Read::Nothing;

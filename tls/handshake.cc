@@ -24,11 +24,11 @@ struct State {
   const ShownSet* shown = nullptr;  // of the serving: what stands on the SSL; null for a challenge
   bool greeted = false;             // a ClientHello was seen; a second one comes after a HelloRetryRequest
   bool challenge = false;
-  unsigned keyUpdates = 0;  // in a row, without data between them
+  unsigned newKeysWanted = 0;  // in a row, without data between them
 };
 
-// Whoever asks for more new keys than this without sending anything wants to keep the processor busy.
-constexpr unsigned mostKeyUpdates = 32;
+// Whoever asks for new keys more often than this without sending anything wants to keep the processor busy.
+constexpr unsigned mostNewKeysWanted = 32;
 
 void freeState(void*, void* state, CRYPTO_EX_DATA*, int, long, void*) noexcept {
   delete static_cast<State*>(state);
@@ -197,14 +197,18 @@ int onTicket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* c
   }
 }
 
+// A KeyUpdate, or in TLS 1.2 a further ClientHello, which is refused with an alert each time.
+bool wantsNewKeys(const SSL* ssl, const State& state, unsigned char message) {
+  if (message == SSL3_MT_CLIENT_HELLO) return state.greeted && SSL_version(ssl) < TLS1_3_VERSION;
+  return message == SSL3_MT_KEY_UPDATE;
+}
+
 void onMessage(int writing, int, int type, const void* bytes, std::size_t size, SSL* ssl, void*) noexcept {
-  if (writing != 0 || size == 0) return;
-  const unsigned char first = *static_cast<const unsigned char*>(bytes);
+  if (writing != 0 || size == 0 || type != SSL3_RT_HANDSHAKE) return;
   State& state = *stateOf(ssl);
-  if (type == SSL3_RT_INNER_CONTENT_TYPE && first == SSL3_RT_APPLICATION_DATA) state.keyUpdates = 0;
-  if (type != SSL3_RT_HANDSHAKE || first != SSL3_MT_KEY_UPDATE) return;
+  if (!wantsNewKeys(ssl, state, *static_cast<const unsigned char*>(bytes))) return;
   // A callback about messages cannot fail; as if the peer had said goodbye, whatever it sends now is thrown away.
-  if (++state.keyUpdates > mostKeyUpdates) SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+  if (++state.newKeysWanted > mostNewKeysWanted) SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
 }  // namespace
@@ -225,6 +229,10 @@ bool attachServing(SSL* ssl, std::shared_ptr<const Serving> serving) {
   if (SSL_set_ex_data(ssl, stateIndex(), state.get()) != 1) return false;
   state.release();
   return true;
+}
+
+void dataCame(const SSL* ssl) {
+  if (State* const state = stateOf(ssl)) state->newKeysWanted = 0;
 }
 
 bool isChallenge(const SSL* ssl) {

@@ -109,6 +109,9 @@ class ServerContext {
   std::vector<std::shared_ptr<const Serving>> retired_;  // replaced, but perhaps still held by connections
 };
 
+// To be called when data was read from newConnection()'s SSL. A peer that asks for new keys again and again (KeyUpdate;
+// in TLS 1.2 a renegotiation, which is refused each time) without sending any is ended after a few dozen times.
+void dataCame(const SSL* ssl);
 // After (or during) a handshake of newConnection()'s SSL: whether it was a challenge's, to be closed once it is done.
 bool isChallenge(const SSL* ssl);
 // The SNI the client sent, lower case; "" when none.

@@ -164,7 +164,9 @@ std::string alertName(int alert) {
 std::string Handshake::clientToServer(std::string_view bytes) {
   std::size_t written = 0;
   SSL_write_ex(client.get(), bytes.data(), bytes.size(), &written);
-  return readAll(server.get());
+  std::string read = readAll(server.get());
+  if (!read.empty()) tls::dataCame(server.get());
+  return read;
 }
 
 std::string Handshake::serverToClient(std::string_view bytes) {
