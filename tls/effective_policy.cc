@@ -65,15 +65,29 @@ bool setGroups(SSL_CTX* context, std::string names) {
   return SSL_CTX_set1_groups_list(context, names.data()) == 1;
 }
 
+bool isHybrid(std::string_view group) {
+  return group.find("MLKEM") != std::string_view::npos;
+}
+
+// Behind the hybrid groups a tuple ends ("/", since OpenSSL 3.5): a client that has one and sent the share of another
+// group is asked once more, as by OpenSSL's own list. Within one tuple its first guess would win, and its mail could be
+// read by whoever stores it until there are quantum computers.
 void collectGroups(const std::vector<std::string>& names, EffectivePolicy& effective, std::vector<std::string>& left) {
   const SslCtxPtr scratch = newContext();
+  bool afterHybrid = false;
   for (const auto& name : names) {
     // One by one: a list with one unknown name is refused whole.
-    if (isGroupName(name) && setGroups(scratch.get(), name))
-      append(effective.groups, name);
-    else
+    if (!isGroupName(name) || !setGroups(scratch.get(), name)) {
       left.push_back(name);
+      continue;
+    }
+    if (!effective.groups.empty()) effective.groups += afterHybrid && !isHybrid(name) ? '/' : ':';
+    effective.groups += name;
+    afterHybrid = isHybrid(name);
   }
+  // An older OpenSSL has hybrid groups from a provider, and no tuples.
+  if (!effective.groups.empty() && !setGroups(scratch.get(), effective.groups))
+    std::replace(effective.groups.begin(), effective.groups.end(), '/', ':');
   ERR_clear_error();
 }
 
