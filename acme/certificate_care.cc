@@ -23,10 +23,12 @@ Duration margin(const CertificateFacts& facts) {
   return lifetime < 240h ? lifetime / 2 : lifetime / 3;
 }
 
+// Of the last attempt there, also where a fallback has issued since: neither the CA's outage nor its limits, nor our
+// disk.
 bool mayFailAgain(const AttemptHistory& history) {
-  if (history.failures == 0 || !history.lastError) return false;
+  if (!history.lastError) return false;
   const FailureClass kind = classOf(*history.lastError);
-  return kind == FailureClass::Validation || kind == FailureClass::Refused;
+  return kind == FailureClass::Validation || kind == FailureClass::Dns || kind == FailureClass::Refused;
 }
 
 }  // namespace

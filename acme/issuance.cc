@@ -58,7 +58,8 @@ bool hasFailed(const Authorization& authorization) {
 
 Problem reasonOf(const Order& order) {
   if (order.error) return *order.error;
-  return makeProblem("urn:ietf:params:acme:error:unauthorized", "the order is invalid and the CA gives no reason");
+  // Not "unauthorized": of no name that would say that the CA refuses the account.
+  return makeProblem("postern:order", "the order is invalid and the CA gives no reason");
 }
 
 }  // namespace

@@ -90,8 +90,8 @@ void ManagedCertificate::hold(tls::CertifiedKeyRef stored, std::size_t route, Ti
   expirySaid = lateSaid = false;
   failureSaid.clear();
   care->succeeded(heldBy(*certificate, route), now);
-  pace.bound(false, 1);
-  stagingPace.bound(false, 1);
+  pace.bound(false);
+  stagingPace.bound(false);
 }
 
 CertificateCare::Limits ManagedCertificate::limits(Time now) const {

@@ -247,8 +247,9 @@ void Manager::Impl::begin(ManagedCertificate& managed, Work::Kind kind, const Ce
   Duration longest = questionDeadline;
   if (order) {
     const auto& route = managed.routes[attempt->route];
-    longest = orderDeadline + route.provider->longestWait();
-    if (attempt->provedFirst && route.staging) longest += orderDeadline + route.staging->longestWait();
+    const Duration each = orderDeadline + (managed.care->failures() > 0 ? Pace::longerFor(managed.names.size()) : 0ms);
+    longest = each + route.provider->longestWait();
+    if (attempt->provedFirst && route.staging) longest += each + route.staging->longestWait();
   }
   const std::size_t route = order ? attempt->route : managed.care->held()->route;
   auto& work = managed.work.emplace(Work{kind, route, {}, longest, now + longest});

@@ -180,6 +180,7 @@ std::vector<std::shared_ptr<Manager::Impl::Preparation>> Manager::Impl::preparat
     preparation->provider = providers.at(key);
     preparation->pace = std::make_unique<Pace>(parts_.clock);
     preparation->done = !preparation->provider->accountUrl().empty();
+    if (!preparation->done) preparation->next = preparation->provider->readyFrom(parts_.clock.now());
     preparations.push_back(std::move(preparation));
   };
   for (const auto& [key, want] : wants) {

@@ -35,9 +35,7 @@ void Manager::Impl::order(ManagedCertificate& managed, CertificateCare::Attempt 
       name = managed.routes[attempt.route].name;
       if (attempt.provedFirst) staging = managed.routes[attempt.route].staging;
       predecessor = managed.certificate;
-      for (Pace* pace : {&managed.pace, &managed.stagingPace}) {
-        pace->bound(managed.care->failures() > 0, static_cast<int>(names.size()));
-      }
+      for (Pace* pace : {&managed.pace, &managed.stagingPace}) pace->bound(managed.care->failures() > 0);
     }
     tls::CertifiedKeyRef certificate;
     std::optional<Error> failure;
@@ -294,6 +292,7 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
     if (before && before->certificateId != id) before.reset();
     std::optional<RenewalInfo> told;
     std::optional<Time> retryAfter;
+    bool refused = false;
     try {
       told = managed.providerOf(route).renewalInfo(*certificate, before, draw, managed.pace, stop);
       if (!told) {
@@ -303,6 +302,7 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
         told->askAgain = now + std::chrono::hours(24);
       }
     } catch (const Error& error) {
+      refused = true;
       retryAfter = error.retryAfter;
       parts_.log.info("acme.renewal-info.failed", {{"names", joined(certificate->names())},
                                                    {"serial", certificate->serial()},
@@ -311,6 +311,7 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
     } catch (const Stopped&) {
     }
     bool moved = false;
+    std::optional<RenewalInfo> kept;  // also after a refusal: a restart does not ask before the time told
     {
       std::lock_guard lock(mutex_);
       if (told) {
@@ -319,10 +320,11 @@ void Manager::Impl::askRenewalInfo(ManagedCertificate& managed, std::stop_token 
       } else {
         managed.care->notTold(parts_.clock.now(), retryAfter);
       }
+      if (told || refused) kept = managed.care->info();
     }
-    if (told) {
+    if (kept) {
       try {
-        managed.folderOf(route).saveRenewalInfo(*told);
+        managed.folderOf(route).saveRenewalInfo(*kept);
       } catch (const Error& error) {
         parts_.log.warn("acme.cache.unwritable",
                         {{"path", managed.folderOf(route).path().string()}, {"error", error.problem.detail}});

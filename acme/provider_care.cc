@@ -356,6 +356,29 @@ bool ProviderCare::updateContact(Client& client, const Provider& provider, Accou
   }
 }
 
+void ProviderCare::makeReady(Pace& pace, std::stop_token stop) {
+  try {
+    ready(pace, stop);
+  } catch (const Error& error) {
+    // No order's history remembers it, and a restart must not ask before.
+    if (error.retryAfter) rememberTold(*error.retryAfter);
+    throw;
+  }
+}
+
+Time ProviderCare::readyFrom(Time now) const {
+  return ledger_->earliestAccount(now);
+}
+
+// Told to one, meant for all who would ask the CA.
+void ProviderCare::rememberTold(Time until) {
+  try {
+    ledger_->told(until, {}, parts_.clock.now());
+  } catch (const Error& failed) {
+    parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", failed.problem.detail}});
+  }
+}
+
 std::string ProviderCare::registered(Client& client, const Provider& provider, bool keyIsNew, std::stop_token stop) {
   if (!keyIsNew) {
     // The key is there and its URL is lost: the CA knows it, unless it never heard of the key.
@@ -374,14 +397,7 @@ std::string ProviderCare::registered(Client& client, const Provider& provider, b
   try {
     return client.newAccount(provider.contact, false, provider.externalAccount, stop);
   } catch (const Error& error) {
-    // Told to one, meant for all who would ask for the same account.
-    if (classOf(error.problem) == FailureClass::RateLimit && error.retryAfter) {
-      try {
-        ledger_->told(*error.retryAfter, {}, parts_.clock.now());
-      } catch (const Error& failed) {
-        parts_.log.warn("acme.cache.unwritable", {{"directory", directory_}, {"error", failed.problem.detail}});
-      }
-    }
+    if (classOf(error.problem) == FailureClass::RateLimit && error.retryAfter) rememberTold(*error.retryAfter);
     throw;
   }
 }

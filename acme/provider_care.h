@@ -64,7 +64,9 @@ class ProviderCare {
   std::optional<RenewalInfo> renewalInfo(const tls::CertifiedKey& certificate, const std::optional<RenewalInfo>& before,
                                          double chance, Pace& pace, std::stop_token stop);
   // Has the account made, or found: for a fallback, before it is needed. Throws Error or Stopped.
-  void makeReady(Pace& pace, std::stop_token stop) { ready(pace, stop); }
+  void makeReady(Pace& pace, std::stop_token stop);
+  // Before then the CA wants to hear of no account.
+  Time readyFrom(Time now) const;
 
   // --- provider_account.cc: what an administrator asks for. Block on the network; throw Error and Stopped. Of the
   // answers the provider's name is the caller's to fill in.
@@ -110,6 +112,7 @@ class ProviderCare {
   bool updateContact(Client& client, const Provider& provider, Account account, std::stop_token stop);
   std::string registered(Client& client, const Provider& provider, bool keyIsNew, std::stop_token stop);
   void noteMeta(const Json& meta);
+  void rememberTold(Time until);
   // provider_account.cc
   [[noreturn]] void refuseDeactivated(const Account& account) const;
   Account usableAccount() const;

@@ -221,8 +221,25 @@ TEST(CertificateCare, ProvesAtStagingWhatFailedInProductionButNotOutagesAndLimit
   };
   EXPECT_TRUE(provedAfter(problem("dns", "mail.example.org")));
   EXPECT_TRUE(provedAfter(problem("rejectedIdentifier", "mail.example.org")));
+  EXPECT_TRUE(provedAfter(makeProblem("postern:challenge", "not offered", "mail.example.org")));
+  EXPECT_TRUE(provedAfter(makeProblem("postern:dns", "not seen everywhere", "mail.example.org")));
   EXPECT_FALSE(provedAfter(outage()));
   EXPECT_FALSE(provedAfter(problem("rateLimited")));
+  EXPECT_FALSE(provedAfter(makeProblem("postern:storage", "full")));
+}
+
+TEST(CertificateCare, ProvesAtStagingWhatFailedBeforeAFallbackIssued) {
+  auto care = careOf({route("first", true), route("second")});
+  failAt(care, start, problem("rejectedIdentifier", "mail.example.org"));
+  care.begin(care.next(start, unlimited), start);
+  ASSERT_EQ(care.underWay()->route, 1U);
+  care.succeeded(heldFrom(start, 90 * day, 1), start);
+  const Time due = start + 60 * day;
+  ASSERT_EQ(care.next(due, unlimited).route, 0U);
+  EXPECT_TRUE(care.next(due, unlimited).provedFirst);
+  care.begin(care.next(due, unlimited), due);
+  care.succeeded(heldFrom(due), due);
+  EXPECT_FALSE(care.next(due + 60 * day, unlimited).provedFirst);
 }
 
 TEST(CertificateCare, TriesAgainAtOnceWhenTheConfigurationHasChanged) {

@@ -133,7 +133,7 @@ TEST_F(AccountRequestsTest, GoesAtThePaceOfItsAttemptWithEveryKindOfRequest) {
   const int before = ca.total();
   paced.newAccount({}, false, {}, {});  // with directory and newNonce
   EXPECT_EQ(pace.requests(), 3);
-  pace.bound(true, 1);
+  pace.bound(true);
   Time begun = clock.now();
   for (int i = 0; i < 40; ++i) paced.account({});
   EXPECT_EQ(ca.total() - before, 43);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "acme/jws.h"
+#include "acme/renewal.h"
 #include "tests/acme/ca_fixture.h"
 
 namespace postern::acme {
@@ -379,6 +380,15 @@ TEST_F(IssuanceTest, TellsWhyAnOrderBecameInvalidAndForgetsIt) {
   Error error = failureOf({"mail.example.org"});
   EXPECT_EQ(error.problem.shortType(), "caa");
   EXPECT_EQ(error.problem.name, "mail.example.org");
+  EXPECT_FALSE(journal.order);
+}
+
+TEST_F(IssuanceTest, DoesNotBlameTheAccountForAnOrderThatBecameInvalidWithoutAReason) {
+  ca.failOrders(Problem{});
+  Error error = failureOf({"mail.example.org"});
+  EXPECT_NE(error.problem.detail.find("the CA gives no reason"), std::string::npos) << error.problem.detail;
+  EXPECT_EQ(classOf(error.problem), FailureClass::Validation) << "minutes, not a day";
+  EXPECT_EQ(remedyFor(error.problem).find("account"), std::string::npos) << remedyFor(error.problem);
   EXPECT_FALSE(journal.order);
 }
 

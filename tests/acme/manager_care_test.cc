@@ -176,6 +176,27 @@ TEST_F(CareTest, IgnoresTheWindowWhereTheLookUpFails) {
   EXPECT_EQ(statusOf(mail).state, CertificateState::Valid);
 }
 
+TEST_F(CareTest, AsksForNoWindowBeforeTheTimeToldAlsoAfterARestart) {
+  int number = 0;
+  for (const Failure told : {Failure::Unavailable, Failure::UnavailableDate, Failure::RateLimitedHtml}) {
+    SCOPED_TRACE(nameOf(told));
+    const Names names{"n" + std::to_string(++number) + ".example.org"};
+    ca.retryAfter(5h);
+    ca.failNext("renewalInfo", told);
+    run(wanting({names}));
+    ASSERT_TRUE(waitFor(names));
+    ASSERT_TRUE(eventually([&] { return timesLogged("acme.renewal-info.failed") == number; }));
+    ASSERT_TRUE(eventually([&] { return fs::exists(folderOf(names) / "renewal-info.json"); }));
+    const int before = ca.count("renewalInfo");
+    restart();
+    pass(4h);
+    letDecide(wanting({names}));
+    EXPECT_EQ(ca.count("renewalInfo"), before);
+    pass(1h + 1min);
+    ASSERT_TRUE(asked(before + 1));
+  }
+}
+
 TEST_F(CareTest, ServesTwoKeyTypesForTheSameNames) {
   run(with([](Provider& provider) { provider.keyTypes = {"ecdsa-p256", "rsa-2048"}; }));
   ASSERT_TRUE(
@@ -205,6 +226,24 @@ TEST_F(CareTest, HasTheFallbacksAccountReadyBeforeItIsNeeded) {
   ASSERT_TRUE(waitFor(mail));
   EXPECT_TRUE(eventually([&] { return otherCa.accounts() == 1; }));
   EXPECT_EQ(otherCa.orders(), 0);
+}
+
+TEST_F(CareTest, AsksForNoFallbacksAccountBeforeTheTimeToldAlsoAfterARestart) {
+  otherCa.retryAfter(5h);
+  otherCa.failNext("directory", Failure::Unavailable);
+  const Plan plan = with([](Provider& provider) { provider.fallback = {"other"}; });
+  run(plan);
+  ASSERT_TRUE(waitFor(mail));
+  ASSERT_TRUE(eventually([&] { return timesLogged("acme.fallback.not-ready") == 1; }));
+  restart();
+  pass(4h);
+  run(plan);
+  ca.failNext("newOrder", Failure::ServerError);  // an attempt that ends: everything was decided about
+  manager->renew({mail, "", true});
+  EXPECT_FALSE(waitFor(mail));
+  EXPECT_EQ(otherCa.count("directory"), 1);
+  pass(1h + 1min);
+  EXPECT_TRUE(eventually([&] { return otherCa.accounts() == 1; }));
 }
 
 TEST_F(CareTest, TurnsToTheFallbackWhenTheFirstRefusesAndServesItUnderTheSameName) {

@@ -27,8 +27,8 @@ std::vector<Case> allCases() {
   return all;
 }
 
-// After a failed attempt one certificate of one name costs at most this in any minute; repetitions for bad nonces are
-// counted apart, and are as many at most.
+// After a failed attempt one certificate costs at most this in any minute, however many names it has; repetitions for
+// bad nonces are counted apart, and are as many at most.
 constexpr int mostInAMinute = 10;
 constexpr int mostRepetitions = 10;
 
@@ -400,6 +400,23 @@ TEST_F(Schedule, AFailingCertificateCostsTenRequestsAMinuteForAsLongAsItFails) {
   }
   troubles.push_back({failedAt, ca.requests().size()});
   EXPECT_GT(ca.orders(), 3);
+  expectSchedule();
+}
+
+TEST_F(Schedule, AFailingCertificateOfManyNamesCostsNoMoreAndComesInTheEnd) {
+  Names many;
+  for (int i = 0; i < 40; ++i) many.push_back("n" + std::to_string(i) + ".example.org");
+  Plan wanted = plan();
+  wanted.certificates = {{"main", many}};
+  ca.unresolvable(many.back());
+  run(wanted);
+  EXPECT_FALSE(waitFor(many));
+  const std::size_t failedAt = ca.requests().size();
+  ca.mendName(many.back());
+  manager->renew({many, "", false});
+  EXPECT_TRUE(waitFor(many)) << "the deadline leaves the time that the pace takes";
+  troubles.push_back({failedAt, ca.requests().size()});
+  EXPECT_GT(ca.requests().size() - failedAt, 80U);
   expectSchedule();
 }
 

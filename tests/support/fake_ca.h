@@ -91,7 +91,8 @@ class FakeCa : public acme::Transport {
   void failName(const std::string& name, acme::Problem problem);
   void unresolvable(const std::string& name);  // failName with problem type dns
   void mendName(const std::string& name);
-  void failOrders(std::optional<acme::Problem> problem);  // after finalize orders become invalid with it
+  // After finalize orders become invalid with it; without a reason where it has no type.
+  void failOrders(std::optional<acme::Problem> problem);
   void wrongCertificate(std::optional<WrongCertificate> wrong);
   void retryAfter(const Duration& time) {
     set([&] { retryAfter_ = time; });

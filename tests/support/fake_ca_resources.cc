@@ -220,7 +220,7 @@ Json FakeCa::orderJson(const std::string& id, const Order& order) const {
   if (order.status == "valid") json["certificate"] = order.certificate;
   if (!order.profile.empty()) json["profile"] = order.profile;
   if (!order.replaces.empty()) json["replaces"] = order.replaces;
-  if (order.problem) json["error"] = problemJson(*order.problem);
+  if (order.problem && !order.problem->type.empty()) json["error"] = problemJson(*order.problem);
   if (future_) {
     json["mood"] = Json::Object{{"today", Json::Array{nullptr, 1.5, true}}};
     if (order.status == "processing") json["status"] = "preparing";
