@@ -62,11 +62,12 @@ class Folders {
       const std::string path = folder + "/" + name;
       struct stat about {};
       const bool there = ::lstat(path.c_str(), &about) == 0;
-      if (there && S_ISDIR(about.st_mode) && !rest.empty()) {
+      const bool further = there && S_ISDIR(about.st_mode) && !rest.empty();
+      listen(folder.empty() ? "/" : folder, name, !further);
+      if (further) {
         folder = path;
         continue;
       }
-      listen(folder.empty() ? "/" : folder, name);
       if (!there || !S_ISLNK(about.st_mode) || ++links > mostLinks) return;
       std::array<char, PATH_MAX> target{};
       const auto size = ::readlink(path.c_str(), target.data(), target.size());
@@ -99,10 +100,15 @@ class Folders {
     const auto parts = split(path, '/');
     rest.insert(rest.begin(), parts.begin(), parts.end());
   }
-  void listen(const std::string& folder, const std::string& name) {
+  // `needed`: something of the way itself, a file or a link, stands there. Of a folder that is only passed through, it
+  // is enough to hear when another takes its place, and it need not be readable.
+  void listen(const std::string& folder, const std::string& name, bool needed) {
     if (descriptor_ < 0) return;
     const int number = ::inotify_add_watch(descriptor_, folder.c_str(), ofFiles | ofFolder | IN_ONLYDIR);
-    if (number < 0) return failed(folder, errno);
+    if (number < 0) {
+      if (needed || errno != EACCES) failed(folder, errno);
+      return;
+    }
     names_[number].insert(name);
   }
   void failed(const std::string& folder, int error) {

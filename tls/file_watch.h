@@ -1,5 +1,6 @@
 // FileWatch: says when some files may have changed, however they are changed: written in place, renamed over, or behind
-// a symbolic link that flips, on the file's own name or on any folder on the way to it (certbot, Kubernetes).
+// a symbolic link that flips, on the file's own name or on any folder on the way to it (certbot, Kubernetes), or in a
+// folder that is put into the place of another, at any height.
 //
 // One thread of its own. It listens to the folders (inotify) and waits until they have been quiet for a moment, so that
 // a key and its chain, written one after the other, are one change. Beside that it speaks up once a minute, for file

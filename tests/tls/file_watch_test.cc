@@ -127,6 +127,21 @@ TEST_F(FileWatchTest, SeesAFileInAFolderThatComesLaterOrGoesAndComesBack) {
   EXPECT_TRUE(sees([&] { write(at("later/cert.pem"), "two"); }));
 }
 
+TEST_F(FileWatchTest, SeesAFolderFurtherUpThatTakesThePlaceOfAnother) {
+  for (const char* site : {"site", "next"}) {
+    fs::create_directories(at(std::string(site) + "/tls/mail"));
+    write(at(std::string(site) + "/tls/mail/cert.pem"), site);
+  }
+  watch({at("site/tls/mail/cert.pem")});
+  EXPECT_TRUE(sees([&] {
+    fs::rename(at("site"), at("before"));
+    fs::rename(at("next"), at("site"));
+  }));
+  EXPECT_TRUE(sees([&] { write(at("site/tls/mail/cert.pem"), "again"); }));
+  EXPECT_TRUE(sees([&] { fs::remove_all(at("site")); }));
+  EXPECT_TRUE(sees([&] { fs::rename(at("before"), at("site")); }));
+}
+
 TEST_F(FileWatchTest, LooksOnceForKeyAndChainWrittenOneAfterTheOther) {
   for (auto quiet = 300ms;; quiet *= 2) {
     Looks looks;

@@ -146,7 +146,7 @@ TEST_F(NewKeysTest, OfARenegotiationAreRefusedAFewTimesAndThenTheConnectionEnds)
   const auto answered = [&] { return BIO_ctrl_pending(SSL_get_rbio(done.client.get())); };
 
   // Data in between shows that somebody is at work, who has not understood.
-  for (int round = 0; round < 2; ++round) {
+  for (unsigned round = 0; round < 2; ++round) {
     for (int i = 0; i < 32; ++i) put(done.client.get(), records.record(SSL3_RT_HANDSHAKE, hello));
     put(done.client.get(), records.record(SSL3_RT_APPLICATION_DATA, "a NOOP"));
     EXPECT_EQ(read(server), "a NOOP");
