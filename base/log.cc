@@ -147,7 +147,7 @@ Log::Log(LogSettings settings) : level_(settings.level), descriptor_(STDERR_FILE
   settings_.level = settings.level;
   settings_.format = settings.format;
   const std::string problem = configure(settings);
-  if (!problem.empty()) error("log.open.failed", {{"file", settings.file}, {"error", problem}});
+  if (!problem.empty()) error("log.open.failed", {{"file", std::move(settings.file)}, {"error", problem}});
 }
 
 Log::~Log() {

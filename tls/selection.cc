@@ -16,6 +16,7 @@ ShownSet shownSet(const std::vector<CertifiedKeyRef>& certificates) {
 Selection::Selection(const std::vector<Rule>& rules, const std::vector<CertifiedKeyRef>& own,
                      const std::vector<std::vector<CertifiedKeyRef>>& domains) {
   std::vector<std::string> subjects;
+  subjects.reserve(rules.size());
   for (const auto& rule : rules) subjects.push_back(normalisedName(rule.subject));
   subjects_ = std::make_shared<const std::vector<std::string>>(std::move(subjects));
 
