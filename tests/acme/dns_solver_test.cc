@@ -69,7 +69,7 @@ struct DnsSolverTest : ::testing::Test {
   testing::FakeClock clock;
   support::TemporaryFolder folder;
   Log log{LogSettings{LogLevel::Debug, LogFormat::Text, (folder.path() / "log").string()}};
-  test::DnsServer primary{"127.0.0.1"};
+  test::DnsServer primary{"127.0.0.1", 0, "127.0.0.2"};
   test::DnsServer secondary{"127.0.0.2", primary.port()};
   test::DnsServer* resolver = nullptr;
   Provider provider;

@@ -21,7 +21,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr unsigned patience = 60;  // seconds of a child, by the machine's clock
+constexpr unsigned patience = 300;  // seconds of a child, by the machine's clock
 
 acme::Plan planFor(const Life& life, const std::string& directory) {
   acme::Provider provider;

@@ -123,11 +123,18 @@ bool readWhole(int descriptor, std::string& bytes) {
 
 }  // namespace
 
-DnsServer::DnsServer(std::string address, std::uint16_t port) : address_(std::move(address)) {
+DnsServer::DnsServer(std::string address, std::uint16_t port, const std::string& other) : address_(std::move(address)) {
+  const auto isFree = [](const std::string& where, std::uint16_t number) {
+    const int udp = bound(SOCK_DGRAM, where, number), tcp = bound(SOCK_STREAM, where, number);
+    for (const int descriptor : {udp, tcp}) {
+      if (descriptor >= 0) ::close(descriptor);
+    }
+    return udp >= 0 && tcp >= 0;
+  };
   for (int attempt = 0; attempt < 100 && tcp_ < 0; ++attempt) {
     udp_ = bound(SOCK_DGRAM, address_, port);
     if (udp_ < 0) continue;
-    tcp_ = bound(SOCK_STREAM, address_, portOf(udp_));
+    if (other.empty() || isFree(other, portOf(udp_))) tcp_ = bound(SOCK_STREAM, address_, portOf(udp_));
     if (tcp_ < 0) ::close(udp_);
   }
   if (tcp_ < 0 || ::listen(tcp_, 16) != 0 || ::pipe(wake_) != 0) throw std::runtime_error("no port for a DNS server");

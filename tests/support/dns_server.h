@@ -15,8 +15,9 @@ namespace postern::test {
 
 class DnsServer {
  public:
-  // On `port` of `address`, 0: a free one, the same for UDP and TCP.
-  explicit DnsServer(std::string address = "127.0.0.1", std::uint16_t port = 0);
+  // On `port` of `address`, 0: a free one, the same for UDP and TCP, and free at the other address as well if there is
+  // one.
+  explicit DnsServer(std::string address = "127.0.0.1", std::uint16_t port = 0, const std::string& other = "");
   ~DnsServer();
   DnsServer(const DnsServer&) = delete;
   DnsServer& operator=(const DnsServer&) = delete;
