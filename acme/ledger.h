@@ -48,7 +48,7 @@ struct LimitState {
 
 class Ledger {
  public:
-  explicit Ledger(std::string directoryUrl);
+  explicit Ledger(const std::string& directoryUrl);
 
   // In the order in which they happened.
   void record(const LedgerEntry& entry, Time now);

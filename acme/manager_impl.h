@@ -141,7 +141,7 @@ class Manager::Impl {
   double chance() { return std::uniform_real_distribution<double>(0, 1)(chance_); }  // under the lock
 
   // --- manager_work.cc: what a thread does for a certificate
-  void order(ManagedCertificate& managed, CertificateCare::Attempt attempt, std::stop_token stop) noexcept;
+  void order(ManagedCertificate& managed, const CertificateCare::Attempt& attempt, std::stop_token stop) noexcept;
   void askRenewalInfo(ManagedCertificate& managed, std::stop_token stop) noexcept;
   void prove(ManagedCertificate& managed, ProviderCare& staging, const OrderTask& task, std::stop_token stop);
   void succeed(ManagedCertificate& managed, tls::CertifiedKeyRef certificate, std::size_t route);

@@ -18,7 +18,7 @@ bool pendingIn(const CertificateFolder& folder) {
 
 }  // namespace
 
-void Manager::Impl::order(ManagedCertificate& managed, CertificateCare::Attempt attempt,
+void Manager::Impl::order(ManagedCertificate& managed, const CertificateCare::Attempt& attempt,
                           std::stop_token stop) noexcept {
   ProviderCare& provider = managed.providerOf(attempt.route);
   CertificateFolder& folder = managed.folderOf(attempt.route);
