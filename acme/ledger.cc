@@ -69,13 +69,6 @@ const psl_ctx_t* suffixes() {
 
 Ledger::Ledger(const std::string& directoryUrl) : figures_(figuresOf(directoryUrl)) {}
 
-// Further in the future than anything can be: it was recorded under a wrong clock, and is not waited for. What is
-// recorded next under a clock that a CA has taken puts it right; a question alone does not, lest a machine that wakes
-// in 1970 forget everything.
-bool Ledger::misdated(Time at, Time latest) {
-  return at > latest + tolerance;
-}
-
 void Ledger::take(const LedgerLimit* limit, const std::string& subject, Time at) {
   Level& level = levels_.try_emplace(Key{limit, subject}, Level{at, at}).first->second;
   if (level.fullAt + limit->margin() <= at) level = {at, at};
