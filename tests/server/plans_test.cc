@@ -1,7 +1,7 @@
 #include "server/plans.h"
 
 #include <gtest/gtest.h>
-#include <openssl/opensslv.h>
+#include <openssl/crypto.h>
 
 #include <algorithm>
 
@@ -171,7 +171,7 @@ TEST(Plans, FindAPolicyThatThisOpenSslCannotServeAtLoad) {
   ASSERT_TRUE(from.settings) << from.diagnostics.text();
   config::Diagnostics diagnostics;
   tryPolicies(from, diagnostics);
-  const bool has = OPENSSL_VERSION_NUMBER >= 0x30500000L;  // the group came with OpenSSL 3.5
+  const bool has = OpenSSL_version_num() >= 0x30500000UL;  // the group came with OpenSSL 3.5
   EXPECT_EQ(diagnostics.hasErrors(), !has);
   const bool named = diagnostics.text().find("postern.toml:2: error: server.listener.a.tls") != std::string::npos;
   EXPECT_EQ(named, !has) << diagnostics.text();
