@@ -95,10 +95,16 @@ void writeNewFile(const fs::path& path, std::string_view bytes, mode_t mode) {
 }
 
 std::optional<std::string> readFile(const fs::path& path, std::size_t limit) {
-  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  // A FIFO in its place would be waited for until somebody writes: opened so, it is not.
+  Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (file.get() < 0) {
     if (errno == ENOENT) return std::nullopt;
     failed("open", path);
+  }
+  struct stat found {};
+  if (fstat(file.get(), &found) != 0) failed("look at", path);
+  if (!S_ISREG(found.st_mode) && !S_ISDIR(found.st_mode)) {
+    throw SystemError("cannot read " + path.string() + ", which is no regular file", EINVAL);
   }
   std::string bytes;
   for (std::size_t piece = 4 << 10;; piece = std::min<std::size_t>(2 * piece, 64 << 10)) {  // most are small

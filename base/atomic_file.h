@@ -22,7 +22,8 @@ void writeFileAtomically(const std::filesystem::path& path, std::string_view byt
 // Writes a new file (never over one that exists) and fsyncs it; for files inside a folder that is renamed as a whole.
 void writeNewFile(const std::filesystem::path& path, std::string_view bytes, mode_t mode = 0600);
 
-// The whole file; nothing when it does not exist. Anything else that fails, or more than `limit` bytes, throws.
+// The whole file; nothing when it does not exist. Anything else that fails, what is no regular file (a FIFO is not
+// waited for), or more than `limit` bytes, throws.
 std::optional<std::string> readFile(const std::filesystem::path& path, std::size_t limit = 16 << 20);
 
 // Creates the missing folders of `path` with exactly `mode` and fsyncs their parents; existing ones stay as they are.

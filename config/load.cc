@@ -69,7 +69,7 @@ Surroundings ofThisProcess() {
 }
 
 Loaded load(const std::string& file, const Surroundings& surroundings) {
-  Files files;
+  Files files(Files::Access::All, surroundings.touches);
   Report report;
   const Document document = readFiles(file, surroundings, files, report);
   return settle(document, surroundings, files, report);

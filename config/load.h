@@ -27,6 +27,7 @@ struct Surroundings {
   int cores = 1;                                                                   // default of global.thread-pool
   std::string runtimeDirectory;                                                    // $RUNTIME_DIRECTORY, "" when unset
   std::function<bool(const std::string& name)> groupExists;  // of the system's groups; empty: each counts as there
+  std::function<void(const std::string& path)> touches;      // told of each path before it is looked at; may be empty
 };
 Surroundings ofThisProcess();
 

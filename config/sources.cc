@@ -135,6 +135,7 @@ void Reading::includeOne(const Node& asked, const KeyPath& path) {
   if (pattern.front() != '/') {
     pattern = (std::filesystem::path(asked.place.file).parent_path() / pattern).string();
   }
+  files_.about(pattern);
   std::vector<std::string> matches;
   if (asked.text.find_first_of("*?[") == std::string::npos) {
     matches.push_back(pattern);

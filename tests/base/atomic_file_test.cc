@@ -160,6 +160,12 @@ TEST(ReadFile, ThrowsForWhatCannotBeRead) {
   EXPECT_EQ(errorOf([&] { readFile(folder / "f" / "below"); }), ENOTDIR);
 }
 
+TEST(ReadFile, RefusesAFifoInsteadOfWaitingForItsWriter) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "fifo").c_str(), 0600), 0);
+  EXPECT_EQ(errorOf([&] { readFile(folder / "fifo"); }), EINVAL);
+}
+
 TEST(ReadFile, RefusesMoreThanItsLimit) {
   const TemporaryFolder folder;
   writeNewFile(folder / "f", std::string(100000, 'x'));

@@ -1,5 +1,8 @@
 // [include] and merging.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "loading.h"
 
@@ -150,6 +153,49 @@ TEST(Diagnostics, AreOneLineEachWhateverAFileHolds) {
   EXPECT_EQ(diagnostic.text(), "f:3: error: a.b = \"x\\ny\\x1b\": bad; mend");
   diagnostic.value = "(hidden)";
   EXPECT_EQ(diagnostic.text(), "f:3: error: a.b = (hidden): bad; mend");
+}
+
+// --- what is no file
+
+TEST(Files, AFifoIsAnErrorInsteadOfWaitingForItsWriter) {
+  const Folder folder;
+  const std::string fifo = folder.path("fifo");
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  EXPECT_THAT(said(folder, "fifo"), HasSubstr("cannot be read: it is a FIFO, and no file"));
+  const std::string pair =
+      "certificate.own.cert = \"file://" + fifo + "\"\ncertificate.own.private-key = \"file://" + fifo + "\"\n";
+  const std::string account = "[[directory.memory.principals]]\nname = \"a\"\nsecret = \"file://" + fifo + "\"\n";
+  const std::string clients = "server.tls.client-auth = \"request\"\nserver.tls.client-ca = \"" + fifo + "\"\n";
+  const std::string eab = provider + "acme.le.eab.key-id = \"k\"\nacme.le.eab.hmac-key = \"file://" + fifo + "\"\n";
+  for (const std::string& text : {"include.files = \"fifo\"\n" + smtp, "include.files = \"fif*\"\n" + smtp,
+                                  smtp + "storage.maildir = \"%{file:" + fifo + "}%\"\n", smtp + pair, smtp + account,
+                                  smtp + clients, smtp + eab, smtpAcme + "acme.le.ca-file = \"" + fifo + "\"\n"}) {
+    folder.write("main.toml", text);
+    EXPECT_THAT(said(folder), HasSubstr("cannot be read: it is a FIFO, and no file")) << text;
+  }
+}
+
+TEST(Files, WhatACallerHandsOverAsAPipeIsRead) {
+  int pipe[2];
+  ASSERT_EQ(pipe2(pipe, O_CLOEXEC), 0);
+  ASSERT_GT(write(pipe[1], server.data(), server.size()), 0);
+  close(pipe[1]);
+  const Loaded got = load("/dev/fd/" + std::to_string(pipe[0]), surroundings());
+  close(pipe[0]);
+  EXPECT_TRUE(got.settings) << got.diagnostics.text();
+}
+
+TEST(Files, EachPathIsToldBeforeItIsTouched) {
+  const Folder folder;
+  folder.write("main.toml", server + "include.files = \"more.toml\"\nstorage.maildir = \"%{file:/nowhere/at-all}%\"\n");
+  folder.write("more.toml", "");
+  std::vector<std::string> told;
+  Surroundings around = surroundings();
+  around.touches = [&](const std::string& path) {
+    if (told.empty() || told.back() != path) told.push_back(path);
+  };
+  load(folder.path("main.toml"), around);
+  EXPECT_EQ(told, (std::vector<std::string>{folder.path("main.toml"), "/nowhere/at-all", folder.path("more.toml")}));
 }
 
 }  // namespace
