@@ -169,7 +169,7 @@ TEST(Files, AFifoIsAnErrorInsteadOfWaitingForItsWriter) {
   const std::string eab = provider + "acme.le.eab.key-id = \"k\"\nacme.le.eab.hmac-key = \"file://" + fifo + "\"\n";
   for (const std::string& text : {"include.files = \"fifo\"\n" + smtp, "include.files = \"fif*\"\n" + smtp,
                                   smtp + "storage.maildir = \"%{file:" + fifo + "}%\"\n", smtp + pair, smtp + account,
-                                  smtp + clients, smtp + eab, smtpAcme + "acme.le.ca-file = \"" + fifo + "\"\n"}) {
+                                  smtpAcme + clients, smtp + eab, smtpAcme + "acme.le.ca-file = \"" + fifo + "\"\n"}) {
     folder.write("main.toml", text);
     EXPECT_THAT(said(folder), HasSubstr("cannot be read: it is a FIFO, and no file")) << text;
   }
