@@ -264,9 +264,9 @@ void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics 
     if (!find(*next, old.config.listener.id)) retire(old.listener);
   }
   for (const auto& one : *next) one.listener->listenOn(sockets[one.config.listener.id]);
-  settings_ = wanted;
+  settings_ = std::move(wanted);
   running_.store(next);
-  challengeListeners_->want(challengeAddresses(*wanted));
+  challengeListeners_->want(challengeAddresses(*settings_));
   challengeListeners_->listen(environment, *serving_);
   for (const auto& one : *next) {
     if (one.context) prober_->request(one.config.listener.id);
