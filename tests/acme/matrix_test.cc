@@ -381,8 +381,15 @@ TEST_F(Schedule, PollsNoFasterWhenToldToRetryAfterZeroSeconds) {
   }
   for (const auto& [url, times] : looks) {
     int early = 0;
-    for (std::size_t i = 1; i < times.size(); ++i) early += times[i] - times[i - 1] < 1s ? 1 : 0;
+    Duration before{};
+    for (std::size_t i = 1; i < times.size(); ++i) {
+      const Duration gap = times[i] - times[i - 1];
+      early += gap < 1s ? 1 : 0;
+      EXPECT_GE(gap, before) << url;
+      before = gap;
+    }
     EXPECT_LE(early, 3) << url;
+    EXPECT_GT(before, 4s) << url << " was looked at " << times.size() << " times";
   }
 }
 
