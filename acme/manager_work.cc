@@ -165,6 +165,7 @@ void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef ce
   const std::string keyType(tls::nameOf(managed.keyType));
   for (const auto& provider : exporting) exportNow(managed, provider, names);
   std::vector<std::string> wantedBy;
+  wantedBy.reserve(sections.size());
   for (const auto& section : sections) wantedBy.push_back(section.provider);
   parts_.log.info("acme.order.valid", {{"names", joined(names)},
                                        {"provider", joined(wantedBy)},
