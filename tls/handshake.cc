@@ -197,6 +197,17 @@ int onTicket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* c
   }
 }
 
+// A session brings the client's certificate along, and each resumption a new ticket: one that is required would do for
+// ever. When it has expired, the client is asked for it again.
+SSL_TICKET_RETURN onSession(SSL*, SSL_SESSION* session, const unsigned char*, std::size_t, SSL_TICKET_STATUS status,
+                            void*) noexcept {
+  if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  const X509* const client = SSL_SESSION_get0_peer(session);
+  const bool expired = client != nullptr && X509_cmp_current_time(X509_get0_notAfter(client)) < 0;
+  if (expired) return SSL_TICKET_RETURN_IGNORE_RENEW;
+  return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
 // A KeyUpdate, or in TLS 1.2 a further ClientHello, which is refused with an alert each time.
 bool wantsNewKeys(const SSL* ssl, const State& state, unsigned char message) {
   if (message == SSL3_MT_CLIENT_HELLO) return state.greeted && SSL_version(ssl) < TLS1_3_VERSION;
@@ -219,6 +230,7 @@ void installCallbacks(SSL_CTX* context) {
   // What SSL_CTX_set_tlsext_servername_callback() does, with a cast that names itself.
   SSL_CTX_callback_ctrl(context, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB, reinterpret_cast<void (*)()>(onServerName));
   SSL_CTX_set_tlsext_ticket_key_evp_cb(context, onTicket);
+  SSL_CTX_set_session_ticket_cb(context, nullptr, onSession, nullptr);
   SSL_CTX_set_cert_cb(context, onCertificate, nullptr);
   SSL_CTX_set_msg_callback(context, onMessage);
 }

@@ -120,6 +120,17 @@ TEST_P(ClientAuthTest, ResumptionKeepsWhatIsKnownOfTheClient) {
   EXPECT_FALSE(clientCertificate(second.server.get())->verified);
 }
 
+TEST_P(ClientAuthTest, ASessionEndsWithTheClientsCertificate) {
+  const auto server = context(asking(ClientAuth::Request));
+  const auto first = shakeHands(*server, client(expired_.get()));
+  ASSERT_TRUE(first.session) << first.error;
+  const auto second = shakeHands(*server, resuming(first, client(known_.get())));
+  ASSERT_TRUE(second.completed) << second.error;
+  EXPECT_FALSE(second.resumed);
+  EXPECT_TRUE(clientCertificate(second.server.get())->verified);
+  EXPECT_TRUE(shakeHands(*server, resuming(second, client())).resumed);
+}
+
 TEST_P(ClientAuthTest, ATicketOfAListenerThatDoesNotAskIsNoWayAroundIt) {
   const auto server = context();
   const auto before = shakeHands(*server, client());
