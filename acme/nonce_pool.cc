@@ -16,7 +16,8 @@ void NoncePool::put(std::string nonce) {
   std::lock_guard lock(mutex_);
   if (nonces_.size() == limit) nonces_.pop_front();
   nonces_.push_back(std::move(nonce));
-  changed_.notify_one();
+  ++events_;
+  changed_.notify_all();
 }
 
 std::optional<std::string> NoncePool::take() {
@@ -27,8 +28,17 @@ std::optional<std::string> NoncePool::take() {
 std::optional<std::string> NoncePool::take(std::chrono::milliseconds patience, std::stop_token stop) {
   std::unique_lock lock(mutex_);
   if (--awaited_ == 0) changed_.notify_all();
-  changed_.wait_for(lock, stop, patience, [&] { return !nonces_.empty() || awaited_ == 0; });
+  const auto over = [&] { return !nonces_.empty() || awaited_ == 0 || stop.stop_requested(); };
+  std::uint64_t seen = 0;
+  do {
+    seen = events_;
+    changed_.wait_for(lock, stop, patience, [&] { return over() || events_ != seen; });
+  } while (!over() && events_ != seen);
   ++awaited_;
+  if (nonces_.empty()) {
+    ++events_;
+    changed_.notify_all();
+  }
   return newest();
 }
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -25,7 +26,9 @@ class NoncePool {
   void put(std::string nonce);
   std::optional<std::string> take();
   // The same for who has an Awaited; but while there is none and others' answers are on their way, waits for the nonces
-  // that these bring, for `patience` of the machine's time: orders that begin together need not fetch one each.
+  // that these bring, until none has come for `patience` of the machine's time. Then one of those who wait goes away
+  // without, to fetch one, and the others' patience begins anew: orders that begin together need not fetch one each,
+  // however slow the answers are.
   std::optional<std::string> take(std::chrono::milliseconds patience, std::stop_token stop);
   void clear();
   std::size_t size() const;
@@ -48,6 +51,7 @@ class NoncePool {
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   int awaited_ = 0;
+  std::uint64_t events_ = 0;  // nonces that came, and those who went to fetch one
   std::deque<std::string> nonces_;
 };
 

@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <thread>
+#include <vector>
 
 #include "acme/answer.h"
 #include "acme/nonce_pool.h"
@@ -243,6 +245,27 @@ TEST(NoncePool, WaitsForNobodyWhereNoAnswerIsOnItsWayOrTheLastBroughtNone) {
   auto answer = std::make_unique<NoncePool::Awaited>(pool);
   std::jthread other([&] { answer.reset(); });
   EXPECT_EQ(pool.take(std::chrono::hours(1), {}), std::nullopt);
+}
+
+TEST(NoncePool, SendsOneAfterAnotherToFetchANonceWhereAnswersAreSlowAndNotAllAtOnce) {
+  constexpr auto patience = 50ms;
+  NoncePool pool;
+  const NoncePool::Awaited slow(pool);
+  const auto begun = std::chrono::steady_clock::now();
+  std::mutex mutex;
+  std::vector<std::chrono::steady_clock::duration> waited;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        const NoncePool::Awaited own(pool);
+        EXPECT_EQ(pool.take(patience, {}), std::nullopt);
+        std::lock_guard lock(mutex);
+        waited.push_back(std::chrono::steady_clock::now() - begun);
+      });
+    }
+  }
+  for (std::size_t i = 0; i < waited.size(); ++i) EXPECT_GE(waited[i], static_cast<int>(i + 1) * patience) << i;
 }
 
 TEST(NoncePool, PassesOverWhatIsNoNonce) {
