@@ -133,7 +133,10 @@ int runCommand(int argc, char** argv) {
   auto* doctorApp = app.add_subcommand("doctor", "Look for what would make issuance or renewal fail");
   doctorApp->add_option("--config", config, "Configuration file")->required();
   doctorApp->add_flag("--json", json, "Print JSON");
-  doctorApp->add_option("--resolver", resolver, "ADDRESS[:PORT] to ask about DNS instead of the system's resolvers");
+  doctorApp->add_option("--resolver", resolver, "ADDRESS[:PORT] to ask about DNS instead of the system's resolvers")
+      ->check([](const std::string& text) {
+        return isResolver(text) ? std::string() : "expected an IP address, or ADDRESS:PORT, not " + text;
+      });
   doctorApp->callback([&] { chosen = [&] { return doctor(config, json, resolver); }; });
 
   auto* passwdApp = app.add_subcommand("passwd", "Read a password from the terminal or stdin, print its crypt(3) hash");

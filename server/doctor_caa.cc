@@ -72,7 +72,8 @@ CaaRuling caaRuling(const std::vector<std::string>& records, bool wildcard, cons
   for (const auto& record : records) {
     const Property property = parse(record);
     if (property.critical && !known(property.tag)) {
-      return {CaaRuling::Kind::Forbidden, "the property " + property.tag + " is marked critical, and no CA knows it"};
+      return {CaaRuling::Kind::Forbidden, "the property " + property.tag + " is marked critical, and no CA knows it",
+              property.tag};
     }
     if (property.tag == "issue") issue.push_back(property.value);
     if (property.tag == "issuewild") issueWild.push_back(property.value);

@@ -21,6 +21,7 @@ struct CaaRuling {
     Forbidden  // `why` says how
   } kind = Kind::Allowed;
   std::string why;
+  std::string critical = {};  // the property that forbids it by its mere presence, "" when none does
 };
 
 // `records`: the relevant RRset, each "flags tag value". `wildcard`: the name asked for is one.

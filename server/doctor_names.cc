@@ -181,7 +181,9 @@ Findings examineCaa(const Examination& of, const acme::Provider& provider, const
         const std::string tag = name.starts_with("*.") ? "issuewild" : "issue";
         const std::string identity = subject.identities.empty() ? "<the CA's name>" : subject.identities.front();
         return {{Weight::Error, "caa", name, "the CAA records of " + at + " forbid it: " + ruling.why,
-                 "add to " + at + ": CAA 0 " + tag + " \"" + identity + "\", or change what is there"}};
+                 ruling.critical.empty()
+                     ? "add to " + at + ": CAA 0 " + tag + " \"" + identity + "\", or change what is there"
+                     : "remove the record of " + ruling.critical + " from " + at + ", or give it the flag 0"}};
       }
     }
   }

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <sstream>
 
 namespace postern::server {
 namespace {
@@ -27,6 +29,14 @@ bool alone(const Identity& user, const fs::path& path, int wanted) {
   return (static_cast<unsigned>(wanted) & ~bits) == 0;
 }
 
+std::string nameOf(uid_t uid) {
+  std::array<char, 4096> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  ::getpwuid_r(uid, &entry, buffer.data(), buffer.size(), &found);
+  return found != nullptr ? found->pw_name : std::to_string(uid);
+}
+
 }  // namespace
 
 Identity userOf(const std::optional<Identity>& identity) {
@@ -34,15 +44,34 @@ Identity userOf(const std::optional<Identity>& identity) {
   Identity self;
   self.uid = ::geteuid();
   self.gid = ::getegid();
-  std::array<char, 4096> buffer{};
-  passwd entry{};
-  passwd* found = nullptr;
-  ::getpwuid_r(self.uid, &entry, buffer.data(), buffer.size(), &found);
-  self.user = found != nullptr ? found->pw_name : std::to_string(self.uid);
+  self.user = nameOf(self.uid);
   std::array<gid_t, 256> groups{};
   const int count = ::getgroups(static_cast<int>(groups.size()), groups.data());
   self.groups.assign(groups.begin(), groups.begin() + std::max(count, 0));
   return self;
+}
+
+std::optional<Identity> userOfProcess(long pid) {
+  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+  Identity identity;
+  bool known = false;
+  for (std::string line; std::getline(status, line);) {
+    std::istringstream words(line);
+    std::string heading;
+    long real = 0, effective = 0;
+    words >> heading;
+    if (heading == "Uid:" && words >> real >> effective) {
+      identity.uid = static_cast<uid_t>(effective);
+      known = true;
+    } else if (heading == "Gid:" && words >> real >> effective) {
+      identity.gid = static_cast<gid_t>(effective);
+    } else if (heading == "Groups:") {
+      for (gid_t group = 0; words >> group;) identity.groups.push_back(group);
+    }
+  }
+  if (!known) return {};
+  identity.user = nameOf(identity.uid);
+  return identity;
 }
 
 bool may(const Identity& user, const fs::path& path, int wanted) {

@@ -16,6 +16,9 @@ namespace postern::server {
 // The identity given, else this process.
 Identity userOf(const std::optional<Identity>& identity);
 
+// Whom a process runs as; nothing when it is not there or cannot be looked at.
+std::optional<Identity> userOfProcess(long pid);
+
 // `wanted` of R_OK, W_OK, X_OK. Every folder on the way must let the user through. False for what does not exist.
 bool may(const Identity& user, const std::filesystem::path& path, int wanted);
 

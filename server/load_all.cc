@@ -4,9 +4,10 @@
 
 namespace postern::server {
 
-Everything loadAll(const std::string& file, Time now) {
+Everything loadAll(const std::string& file, Time now, const config::Surroundings& surroundings) {
   Everything result;
-  result.loaded = config::load(file);
+  result.loaded = config::load(file, surroundings);
+  if (surroundings.touches) surroundings.touches("");
   if (!result.loaded.settings) return result;
   result.statics = staticCertificates(result.loaded, now, result.loaded.diagnostics);
   tryPolicies(result.loaded, result.loaded.diagnostics);

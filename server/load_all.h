@@ -16,6 +16,8 @@ struct Everything {
   std::map<tls::CertificateId, tls::CertifiedKeyRef> statics;
 };
 
-Everything loadAll(const std::string& file, Time now);
+// `surroundings.touches` is told "" once all files have been read.
+Everything loadAll(const std::string& file, Time now,
+                   const config::Surroundings& surroundings = config::ofThisProcess());
 
 }  // namespace postern::server

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
@@ -76,13 +77,19 @@ void makeLogFile(const std::string& file, const std::optional<Identity>& identit
 std::string ownership(const std::string& path) {
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return errnoText(errno);
-  const passwd* user = ::getpwuid(info.st_uid);
-  const group* members = ::getgrgid(info.st_gid);
-  return fmt::format("owned by {}:{}, mode {:04o}", user ? user->pw_name : std::to_string(info.st_uid),
-                     members ? members->gr_name : std::to_string(info.st_gid), info.st_mode & 07777U);
+  std::array<char, 16384> buffer{};  // the r forms: postern doctor asks on several threads
+  passwd user{};
+  passwd* foundUser = nullptr;
+  ::getpwuid_r(info.st_uid, &user, buffer.data(), buffer.size(), &foundUser);
+  const std::string owner = foundUser ? user.pw_name : std::to_string(info.st_uid);
+  group members{};
+  group* foundGroup = nullptr;
+  ::getgrgid_r(info.st_gid, &members, buffer.data(), buffer.size(), &foundGroup);
+  return fmt::format("owned by {}:{}, mode {:04o}", owner, foundGroup ? members.gr_name : std::to_string(info.st_gid),
+                     info.st_mode & 07777U);
 }
 
-std::optional<Identity> identityOf(const config::RunAs& runAs) {
+std::optional<Identity> identityNamed(const config::RunAs& runAs) {
   if (runAs.user.empty()) return {};
   const passwd* user = ::getpwnam(runAs.user.c_str());
   if (!user) {
@@ -100,7 +107,12 @@ std::optional<Identity> identityOf(const config::RunAs& runAs) {
   ::getgrouplist(runAs.user.c_str(), identity.gid, nullptr, &count);
   identity.groups.resize(static_cast<std::size_t>(count));
   ::getgrouplist(runAs.user.c_str(), identity.gid, identity.groups.data(), &count);
-  if (::geteuid() != 0 && ::geteuid() != identity.uid) {
+  return identity;
+}
+
+std::optional<Identity> identityOf(const config::RunAs& runAs) {
+  auto identity = identityNamed(runAs);
+  if (identity && ::geteuid() != 0 && ::geteuid() != identity->uid) {
     throw PrivilegeError("server.run-as.user: only root can become " + runAs.user +
                          "; start as root, or remove the key");
   }
@@ -127,7 +139,7 @@ void become(const Identity& identity) {
 std::vector<std::string> unreadableFiles(const std::vector<std::string>& files) {
   std::vector<std::string> failures;
   for (const auto& file : files) {
-    int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+    int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (descriptor >= 0) {
       ::close(descriptor);
       continue;

@@ -29,6 +29,8 @@ struct Identity {
 // The user to become; nothing without `server.run-as.user`. Throws when user or group does not exist, or when this
 // process is neither root nor that user.
 std::optional<Identity> identityOf(const config::RunAs& runAs);
+// The same, whoever this process is: to look at things with that user's eyes.
+std::optional<Identity> identityNamed(const config::RunAs& runAs);
 
 // Creates the missing cache, maildir, log and control directories and the log file, owned by `identity` where given.
 // What exists stays as it is.

@@ -3,9 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,9 +12,7 @@
 #include "acme/storage.h"
 #include "server/commands_life.h"
 #include "server/doctor_rights.h"
-#include "tests/support/dns_server.h"
-#include "tests/support/fake_clock.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/server/doctor_fixture.h"
 #include "tests/support/test_certificates.h"
 
 namespace postern::server {
@@ -24,78 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
-
-// One exchange: what `answer` says, or the Error that it throws.
-struct Answering : acme::Transport {
-  explicit Answering(std::function<acme::HttpResponse()> a) : answer(std::move(a)) {}
-  acme::HttpResponse send(const acme::HttpRequest&, std::stop_token) override { return answer(); }
-  std::function<acme::HttpResponse()> answer;
-};
-
-class Doctor : public ::testing::Test {
- protected:
-  Doctor() {
-    dns.holdZone("example.org");
-    dns.holdZone("org");  // a resolver answers for what is above it, too
-    provider.name = "main";
-    provider.directory = "https://ca.test/directory";
-    provider.cache = folder / "cache";
-    provider.port = 0;
-    of.resolvers = {{dns.address(), dns.port()}};
-    of.now = testing::machineTime();
-    of.settings.controlSocket = folder / "control.sock";
-    wants({"mail.example.org"});
-    answers(200, R"({"newNonce":"https://ca.test/n","newAccount":"https://ca.test/a","newOrder":"https://ca.test/o",
-                     "meta":{"caaIdentities":["ca.test"]}})");
-  }
-  void wants(const std::vector<std::string>& names) {
-    of.plan.certificates = {{"main", names}};
-    of.providers = {provider};
-    of.settings.providers = {provider};
-  }
-  void answers(int status, const std::string& body, const std::string& date = "") {
-    of.transports = [=](const acme::Provider&) {
-      return std::make_unique<Answering>([=] {
-        acme::HttpResponse response;
-        response.status = status;
-        response.body = body;
-        if (!date.empty()) response.headers.emplace("date", date);
-        return response;
-      });
-    };
-  }
-  void fails(const std::string& detail) {
-    of.transports = [=](const acme::Provider&) {
-      return std::make_unique<Answering>(
-          [=]() -> acme::HttpResponse { throw acme::Error(acme::makeProblem("postern:connection", detail)); });
-    };
-  }
-  Findings directory() {
-    DirectoryFacts facts;
-    return examineDirectory(of, provider, facts, {});
-  }
-  Findings address(const std::string& name) { return examineAddress(of, provider, name, {}); }
-  Findings caa(const std::string& name) {
-    DirectoryFacts facts;
-    examineDirectory(of, provider, facts, {});
-    return examineCaa(of, provider, name, facts, {});
-  }
-  // One finding of that weight that says `words`, with a remedy.
-  static ::testing::AssertionResult one(const Findings& findings, Weight weight, const std::string& words) {
-    if (findings.size() != 1) return ::testing::AssertionFailure() << doctorText(findings);
-    const auto& found = findings.front();
-    if (found.weight != weight || found.problem.find(words) == std::string::npos || found.remedy.empty()) {
-      return ::testing::AssertionFailure() << doctorText(findings);
-    }
-    return ::testing::AssertionSuccess();
-  }
-
-  support::TemporaryFolder folder;
-  test::DnsServer dns;
-  Log log{LogSettings{LogLevel::Error, LogFormat::Text, ""}};
-  acme::Provider provider;
-  Examination of;
-};
 
 // --- the directory
 
@@ -200,6 +124,13 @@ TEST_F(Doctor, FindsCaaRecordsOnTheWayUpThatForbidTheCa) {
   EXPECT_TRUE(caa("a.mail.example.org").empty());
 }
 
+TEST_F(Doctor, SaysToTakeAwayACriticalCaaPropertyThatNoCaKnows) {
+  dns.addRecord("example.org. 60 IN CAA 128 tbs \"x\"");
+  dns.addRecord("example.org. 60 IN CAA 0 issue \"ca.test\"");
+  EXPECT_TRUE(one(caa("mail.example.org"), Weight::Error, "marked critical"));
+  EXPECT_EQ(caa("mail.example.org").front().remedy, "remove the record of tbs from example.org, or give it the flag 0");
+}
+
 TEST_F(Doctor, FindsCaaRecordsThatForbidTheChallengeOrTheAccount) {
   dns.addRecord("example.org. 60 IN CAA 0 issue \"ca.test; validationmethods=dns-01\"");
   EXPECT_TRUE(one(caa("mail.example.org"), Weight::Error, "only dns-01 may validate"));
@@ -231,76 +162,13 @@ TEST_F(Doctor, EndsWithinItsTimeWhenNothingAnswers) {
     many.push_back({"address", "n" + std::to_string(i),
                     [&](std::stop_token stop) { return examineAddress(of, provider, "mail.example.org", stop); }});
   }
-  const auto findings = examineAll(many, 500ms);
+  const auto findings = examineAll(std::move(many), 500ms);
   EXPECT_LT(std::chrono::steady_clock::now() - before, 5s);
   EXPECT_EQ(findings.size(), 100U);  // each is said to be unknown
   for (const auto& each : findings) EXPECT_EQ(each.weight, Weight::Warning);
 }
 
 // --- this machine
-
-TEST_F(Doctor, FindsAPortThatSomebodyElseHolds) {
-  const int held = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ASSERT_EQ(::bind(held, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
-  ASSERT_EQ(::listen(held, 1), 0);
-  socklen_t size = sizeof at;
-  ::getsockname(held, reinterpret_cast<sockaddr*>(&at), &size);
-  provider.port = ntohs(at.sin_port);
-  provider.challengeBind = "127.0.0.1";
-  auto findings = examinePorts(of, provider);
-  std::erase_if(findings, [](const Finding& each) { return each.weight == Weight::Note; });
-  EXPECT_TRUE(one(findings, Weight::Error, "(pid " + std::to_string(::getpid()) + ")"));
-
-  of.running["pid"] = ::getpid();  // it is the server itself
-  findings = examinePorts(of, provider);
-  EXPECT_TRUE(one(findings, Weight::Note, "connects to port 443")) << "the server's own port";
-  ::close(held);
-  findings = examinePorts(of, provider);
-  std::erase_if(findings, [](const Finding& each) { return each.weight == Weight::Note; });
-  EXPECT_TRUE(one(findings, Weight::Error, "does not listen there"));
-  of.running = Json();
-  findings = examinePorts(of, provider);
-  EXPECT_TRUE(one(findings, Weight::Note, "connects to port 443")) << "free, and no server runs";
-}
-
-TEST_F(Doctor, FindsAChallengeAddressThatIsNotOfThisMachine) {
-  provider.port = 443;
-  provider.challengeBind = "192.0.2.7";
-  EXPECT_TRUE(one(examinePorts(of, provider), Weight::Error, "Cannot assign requested address"));
-}
-
-TEST_F(Doctor, FindsAHookThatIsMissingOrCannotBeRun) {
-  of.settings.eventsHook = folder / "hook";
-  EXPECT_TRUE(one(examineHooks(of), Weight::Warning, "does not exist"));
-  support::write(folder / "hook", "#!/bin/sh\n");
-  ::chmod((folder / "hook").c_str(), 0600);
-  EXPECT_TRUE(one(examineHooks(of), Weight::Warning, "cannot be run"));
-  ::chmod((folder / "hook").c_str(), 0700);
-  EXPECT_TRUE(examineHooks(of).empty());
-  provider.dns.method = acme::DnsSettings::Method::Hook;
-  provider.dns.hook = folder / "missing";
-  of.providers = {provider};
-  EXPECT_TRUE(one(examineHooks(of), Weight::Error, "does not exist"));
-}
-
-TEST_F(Doctor, TellsWhatAnotherUserMay) {
-  Identity other;
-  other.user = "other";
-  other.uid = 4242;
-  other.gid = 4242;
-  other.groups = {77};
-  const auto path = folder / "file";
-  support::write(path, "x");
-  ::chmod(folder.path().c_str(), 0755);
-  ::chmod(path.c_str(), 0604);
-  EXPECT_TRUE(may(other, path, R_OK));
-  EXPECT_FALSE(may(other, path, W_OK));
-  ::chmod(folder.path().c_str(), 0700);
-  EXPECT_FALSE(may(other, path, R_OK)) << "the folder above does not let it through";
-}
 
 TEST_F(Doctor, FindsACacheThatTheServersUserCannotWrite) {
   ::chmod(folder.path().c_str(), 0755);
@@ -390,6 +258,32 @@ TEST_F(Doctor, FindsALedgerWithNothingLeftAndLeavesTheFileAlone) {
   EXPECT_EQ(support::contentOf(directoryFolder / "ledger.jsonl"), "no ledger\n");
 }
 
+TEST_F(Doctor, CountsWhatTheOtherCachesOfTheSameCaHad) {
+  provider.directory = acme::letsEncryptDirectory;
+  acme::Provider second = provider;
+  second.name = "second";
+  second.cache = folder / "second";
+  of.providers = {provider, second};
+  using Kind = acme::LedgerEntry::Kind;
+  {
+    acme::LedgerFile ledger(folder / "cache" / acme::directoryFolderName(provider.directory), provider.directory, log);
+    for (int i = 0; i < 5; ++i) ledger.record({Kind::Issuance, of.now - 1h, {"mail.example.org"}}, of.now);
+    ledger.record({Kind::FailedValidation, of.now, {"failing.example.org"}}, of.now);
+  }
+  const auto said = [](const Findings& findings, const std::string& words) {
+    return std::any_of(findings.begin(), findings.end(),
+                       [&](const Finding& each) { return each.problem.find(words) != std::string::npos; });
+  };
+  const auto first = examineLedger(of, provider, log), other = examineLedger(of, second, log);
+  const std::string set = "nothing is left of the limit: certificates per exact set mail.example.org";
+  EXPECT_TRUE(said(first, set)) << doctorText(first);
+  EXPECT_TRUE(said(other, set)) << doctorText(other);
+  // Failed validations are the account's own.
+  EXPECT_TRUE(said(first, "failed validations of failing.example.org")) << doctorText(first);
+  EXPECT_FALSE(said(other, "failed validations of failing.example.org")) << doctorText(other);
+  EXPECT_FALSE(fs::exists(folder / "second"));
+}
+
 TEST_F(Doctor, SaysWhatIsLeftOfEachTouchedLimit) {
   provider.directory = acme::letsEncryptDirectory;
   const Time at = of.now - 1h;
@@ -429,19 +323,19 @@ TEST_F(Doctor, FindsACertificateThatShouldHaveBeenRenewed) {
     storage.certificate(provider.directory, {"mail.example.org"}, "ecdsa-p256")
         ->store(*ca.issue({"mail.example.org"}, options), Json::Object{});
   };
-  EXPECT_TRUE(examineCertificates(of, log).empty()) << "none is there yet";
+  EXPECT_TRUE(examineCertificates(of, provider, log).empty()) << "none is there yet";
   store(-1h);
-  EXPECT_TRUE(one(examineCertificates(of, log), Weight::Error, "expired at"));
+  EXPECT_TRUE(one(examineCertificates(of, provider, log), Weight::Error, "expired at"));
   store(24h * 5);
-  EXPECT_TRUE(one(examineCertificates(of, log), Weight::Error, "was to be renewed"));
+  EXPECT_TRUE(one(examineCertificates(of, provider, log), Weight::Error, "was to be renewed"));
   store(24h * 80);
-  EXPECT_TRUE(examineCertificates(of, log).empty());
+  EXPECT_TRUE(examineCertificates(of, provider, log).empty());
 }
 
 TEST_F(Doctor, RepeatsWhatTheRunningServerCouldNotDo) {
   of.running = *Json::parse(R"({"pid":1,"certificates":[{"names":["mail.example.org"],"provider":"main",
       "last_error":{"type":"dns","detail":"no such name","at":"2026-03-01T12:00:00Z"},"next_attempt":null}]})");
-  EXPECT_TRUE(one(examineCertificates(of, log), Weight::Error, "dns: no such name"));
+  EXPECT_TRUE(one(examineCertificates(of, provider, log), Weight::Error, "dns: no such name"));
 }
 
 TEST(RevocationReason, IsANameOrANumberOfRfc5280) {
