@@ -4,10 +4,12 @@ Used by scripts/quickstart and by the integration tests. Every name resolves to 
 (Pebble's, and the tlsPort it dials) come from free_port(), which holds a lock per port below the ephemeral range.
 """
 
+import collections
 import fcntl
 import json
 import os
 import random
+import re
 import socket
 import ssl
 import subprocess
@@ -268,7 +270,11 @@ class Pebble:
 
     def requests(self, to=""):
         """How many ACME requests were made, the directory among them; or of those, the ones to this path."""
-        return sum(line.count(" -> calling handler()") for line in self.log().splitlines() if to in line)
+        return sum(number for path, number in self.requests_by_path().items() if path.startswith(to))
+
+    def requests_by_path(self):
+        """How many ACME requests were made to each path; names of one object each are left out, but for their kind."""
+        return collections.Counter(re.findall(r"(?:GET|HEAD|POST) (/[^/ ]*/?)\S* -> calling handler\(\)", self.log()))
 
     def _dns(self, path, value):
         request = urllib.request.Request(f"http://127.0.0.1:{self.dns_management_port}/{path}",
