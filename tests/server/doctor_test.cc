@@ -154,6 +154,27 @@ TEST_F(Doctor, LooksAtTheZoneOfADns01Name) {
   EXPECT_EQ(examineZone(of, provider, "mail.elsewhere.test", log, {}).size(), 1U);
 }
 
+TEST_F(Doctor, LooksAtAFallbacksOwnWayToValidate) {
+  dns.addRecord("mail.example.org. 60 IN A 127.0.0.1");
+  acme::Provider fallback = provider;
+  fallback.name = "second";
+  fallback.challenge = {acme::ChallengeType::Dns01};
+  fallback.dns.server = "no-such-host.example.org";
+  provider.fallback = {fallback.name};
+  wants({"mail.example.org"});
+  of.providers = {provider, fallback};
+  const auto quiet = std::make_shared<Log>(LogSettings{LogLevel::Error, LogFormat::Text, ""});
+  const auto looked = [&] {
+    auto findings = examine(std::make_shared<Examination>(of), quiet);
+    std::erase_if(findings, [](const Finding& each) { return each.check != "dns"; });
+    return findings;
+  };
+  EXPECT_TRUE(one(looked(), Weight::Error, "no-such-host.example.org has no address"));
+  of.providers[1].challenge = provider.challenge;
+  of.providers[1].dns = provider.dns;
+  EXPECT_TRUE(looked().empty());
+}
+
 TEST_F(Doctor, EndsWithinItsTimeWhenNothingAnswers) {
   dns.setSilent(true);
   const auto before = std::chrono::steady_clock::now();
