@@ -75,21 +75,26 @@ void checkKeyTypes(const Reader& reader, const Settings& settings, const Listene
   const auto speaks = [&](const std::string& version, const std::string& prefix) {
     return has(config.policy.protocols, version) && has(config.policy.ciphers, prefix);
   };
-  // Those of TLS 1.3 go with any key; that nothing is left at all was said where the policy was read.
-  if (speaks("TLSv1.3", "TLS13_") || !speaks("TLSv1.2", "TLS_")) return;
+  // That nothing is left at all was said where the policy was read.
+  if (!speaks("TLSv1.2", "TLS_")) return;
   std::vector<std::string> useless;
   for (const std::string& type : provider->keyTypes) {
     if (!has(config.policy.ciphers, type.starts_with("rsa") ? "_RSA_" : "_ECDSA_")) useless.push_back(type);
   }
   if (useless.empty()) return;
   const bool all = useless.size() == provider->keyTypes.size();
+  const bool newer = speaks("TLSv1.3", "TLS13_");  // whose ciphers go with any key
+  if (newer && !all) return;
   const KeyPath key{"server", "listener", config.listener.id, "tls"};
-  reader.report().add({all ? Severity::Error : Severity::Warning, reader.placeOf(key), dotted(key), "",
+  reader.report().add({all && !newer ? Severity::Error : Severity::Warning, reader.placeOf(key), dotted(key), "",
                        "no cipher suite of TLS 1.2 is left for the key-type " + joined(useless, ", ") + " of " +
                            dotted({"acme", provider->name}) +
-                           (all ? ": every handshake would fail" : ": its certificate is served to nobody"),
-                       "allow TLSv1.3, add ciphers such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or "
-                       "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, or choose another key-type"});
+                           (newer ? ": every handshake of a client without TLSv1.3 fails"
+                            : all ? ": every handshake would fail"
+                                  : ": its certificate is served to nobody"),
+                       std::string(newer ? "" : "allow TLSv1.3, ") +
+                           "add ciphers such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or "
+                           "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, or choose another key-type"});
 }
 
 void checkBinds(const Reader& reader, const Settings& settings) {

@@ -99,6 +99,15 @@ void checkTlsSettings(const Reader& reader, const ListenerConfig& config) {
   if (std::find(protocols.begin(), protocols.end(), "TLSv1.2") == protocols.end()) {
     const char* const key = reader.inherited(id, {"tls", "protocols"}) ? "protocols" : "policy";
     warn(key, "loses mail: many mail servers speak TLSv1.2 at most", "allow TLSv1.2 on listeners of role mx");
+  } else if (std::none_of(config.policy.ciphers.begin(), config.policy.ciphers.end(),
+                          [](const std::string& cipher) { return cipher.starts_with("TLS_"); })) {
+    warn("ciphers", "loses mail: none is left for TLSv1.2, and many mail servers speak nothing newer",
+         "add those of the policy intermediate, which begin with TLS_ECDHE_");
+  }
+  if (std::none_of(config.policy.groups.begin(), config.policy.groups.end(), [](const std::string& group) {
+        return group == "X25519" || group == "P-256" || group == "P-384";
+      })) {
+    warn("groups", "loses mail: few mail servers know " + joined(config.policy.groups, ", "), "add X25519 and P-256");
   }
   if (config.listener.tlsRequired) {
     warn("required", "loses mail: not every mail server speaks TLS (RFC 3207 section 4 forbids to require it here)",

@@ -43,14 +43,17 @@ config::Place placeOf(const config::Loaded& loaded, const std::string& key) {
   return found == loaded.places.end() ? config::Place{} : found->second;
 }
 
-// Whether a client could ever use a key of this kind; the ciphers of TLS 1.3 go with any.
-bool hasCipherFor(const tls::CertifiedKey& pair, const tls::Policy& policy) {
+// Who could never use a key of this kind, though the listener speaks to them; the ciphers of TLS 1.3 go with any.
+std::string lockedOut(const tls::CertifiedKey& pair, const tls::Policy& policy) {
   const auto any = [](const std::vector<std::string>& names, const std::string& part) {
     return std::any_of(names.begin(), names.end(),
                        [&part](const std::string& name) { return name.find(part) != std::string::npos; });
   };
-  if (any(policy.protocols, "TLSv1.3") && any(policy.ciphers, "TLS13_")) return true;
-  return any(policy.ciphers, pair.keyTypeName().starts_with("rsa") ? "_RSA_" : "_ECDSA_");
+  if (any(policy.ciphers, pair.keyTypeName().starts_with("rsa") ? "_RSA_" : "_ECDSA_")) return {};
+  if (!any(policy.protocols, "TLSv1.3") || !any(policy.ciphers, "TLS13_")) return "every handshake would fail";
+  return any(policy.protocols, "TLSv1.2") && any(policy.ciphers, "TLS_")
+             ? "every handshake of a client without TLSv1.3 fails"
+             : "";
 }
 
 void warnAbout(const tls::CertifiedKey& pair, const std::string& name, const config::Loaded& loaded, Time now,
@@ -64,12 +67,20 @@ void warnAbout(const tls::CertifiedKey& pair, const std::string& name, const con
                                "replace it; it is served meanwhile"});
   }
   for (const auto& listener : loaded.settings->listeners) {
-    if (listener.certificate != name || listener.listener.tls == listeners::TlsMode::Off) continue;
+    if (listener.listener.tls == listeners::TlsMode::Off) continue;
+    for (const auto& entry : listener.sni) {
+      if (entry.certificate != name || pair.covers(entry.subject)) continue;
+      diagnostics.all.push_back({config::Severity::Warning, placeOf(loaded, "certificate/" + name), key, "",
+                                 "the certificate does not cover " + entry.subject + ", for which sni of listener " +
+                                     listener.listener.id + " shows it; it covers " + joined(pair.names(), ", "),
+                                 "use a certificate for that name, or set another subject"});
+    }
+    if (listener.certificate != name) continue;
     const std::string& primary = listener.listener.hostnames.front();
-    if (!hasCipherFor(pair, listener.policy)) {
+    if (const std::string who = lockedOut(pair, listener.policy); !who.empty()) {
       diagnostics.all.push_back({config::Severity::Warning, placeOf(loaded, "certificate/" + name), key, "",
                                  "no cipher suite of listener " + listener.listener.id + " goes with its " +
-                                     pair.keyTypeName() + " key: every handshake would fail",
+                                     pair.keyTypeName() + " key: " + who,
                                  "allow TLSv1.3, or add ciphers for it, such as "
                                  "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 or TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"});
     }

@@ -47,6 +47,9 @@ void StaticCertificates::adopt(std::map<tls::CertificateId, tls::CertifiedKeyRef
     pair.section = section;
     for (const auto& listener : settings.listeners) {
       if (listener.certificate == section.name) pair.primaries.push_back(listener.listener.hostnames.front());
+      for (const auto& entry : listener.sni) {
+        if (entry.certificate == section.name) pair.primaries.push_back(entry.subject);
+      }
     }
     for (const auto& file : {section.certificateFile, section.keyFile}) {
       if (!file.empty()) files.push_back(file);
@@ -156,7 +159,7 @@ std::string StaticCertificates::worse(const tls::CertifiedKey& old, const tls::C
     return now < next.notBefore() ? "the new pair is not valid before " + rfc3339(next.notBefore())
                                   : "the new pair expired at " + rfc3339(next.notAfter());
   for (const auto& name : primaries) {
-    if (old.covers(name) && !next.covers(name)) return "the new pair does not cover the hostname " + name + " any more";
+    if (old.covers(name) && !next.covers(name)) return "the new pair does not cover " + name + " any more";
   }
   return {};
 }

@@ -37,7 +37,7 @@ class StaticCertificates {
   };
   struct Pair {
     config::StaticCertificate section;   // with the content that was looked at last
-    std::vector<std::string> primaries;  // hostnames that it must go on covering
+    std::vector<std::string> primaries;  // hostnames, and subjects of sni, that it must go on covering
     Stamp stamp;
     std::string complaint;  // why the files' content is not served; "" when it is
     bool isWatched() const { return !section.certificateFile.empty() || !section.keyFile.empty(); }

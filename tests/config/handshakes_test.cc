@@ -58,14 +58,16 @@ class TlsWarnings : public ::testing::TestWithParam<Warned> {};
 
 INSTANTIATE_TEST_SUITE_P(
     Settings, TlsWarnings,
-    ::testing::Values(Warned{"Modern", "server.tls.policy = \"modern\"\n", "server.tls.policy"},
-                      Warned{"Tls13Alone", tlsOf + "protocols = \"TLSv1.3\"\n", tlsOf + "protocols"},
-                      Warned{"Required", tlsOf + "required = true\n", tlsOf + "required"},
-                      Warned{"StrictSni", "server.tls.strict-sni = true\n", "server.tls.strict-sni"},
-                      Warned{"ClientAuth",
-                             "server.tls.client-auth = \"require\"\nserver.tls.client-ca = \"" POSTERN_TEST_DATA
-                             "/ca.pem\"\n",
-                             "server.tls.client-auth"}),
+    ::testing::Values(
+        Warned{"Modern", "server.tls.policy = \"modern\"\n", "server.tls.policy"},
+        Warned{"Tls13Alone", tlsOf + "protocols = \"TLSv1.3\"\n", tlsOf + "protocols"},
+        Warned{"NoCipherOfTls12", "server.tls.ciphers = \"TLS13_AES_128_GCM_SHA256\"\n", "server.tls.ciphers"},
+        Warned{"Groups", tlsOf + "groups = [\"X448\", \"ffdhe2048\"]\n", tlsOf + "groups"},
+        Warned{"Required", tlsOf + "required = true\n", tlsOf + "required"},
+        Warned{"StrictSni", "server.tls.strict-sni = true\n", "server.tls.strict-sni"},
+        Warned{"ClientAuth",
+               "server.tls.client-auth = \"require\"\nserver.tls.client-ca = \"" POSTERN_TEST_DATA "/ca.pem\"\n",
+               "server.tls.client-auth"}),
     [](const auto& one) { return one.param.name; });
 
 TEST_P(TlsWarnings, NameWhatLosesMailOnAnMxAndNowhereElse) {

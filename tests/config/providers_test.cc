@@ -190,7 +190,7 @@ TEST(Provider, TakesOneKeyTypeOfEachAlgorithm) {
               {"acme.le.key-type = \"rsa-1024\"", "expected one of ecdsa-p256"}});
 }
 
-TEST(Provider, KeyTypesNeedACipherSuiteWhereTls12IsAlone) {
+TEST(Provider, KeyTypesNeedACipherSuiteOfTls12) {
   const std::string text = smtpAcme + "server.tls.protocols = \"TLSv1.2\"\n";
   const std::string rsaCiphers = "server.tls.ciphers = \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"\n";
   EXPECT_EQ(saidAbout(text), "");
@@ -202,9 +202,14 @@ TEST(Provider, KeyTypesNeedACipherSuiteWhereTls12IsAlone) {
   EXPECT_THAT(saidAbout(text + rsaCiphers + "acme.le.key-type = [\"rsa-2048\", \"ecdsa-p256\"]\n"),
               HasSubstr("warning: server.listener.smtp.tls: no cipher suite of TLS 1.2 is left for the key-type "
                         "ecdsa-p256 of acme.le: its certificate is served to nobody"));
-  EXPECT_EQ(saidAbout(smtpAcme + "server.tls.ciphers = [\"TLS13_AES_128_GCM_SHA256\", "
-                                 "\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]\n"),
-            "");
+  // Where TLS 1.3 stands beside it, whose ciphers go with any key, those without it are locked out.
+  const std::string both =
+      smtpAcme + "server.tls.ciphers = [\"TLS13_AES_128_GCM_SHA256\", \"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]\n";
+  EXPECT_THAT(saidAbout(both),
+              HasSubstr("warning: server.listener.smtp.tls: no cipher suite of TLS 1.2 is left for the "
+                        "key-type ecdsa-p256 of acme.le: every handshake of a client without TLSv1.3"));
+  EXPECT_EQ(saidAbout(both + "acme.le.key-type = [\"ecdsa-p256\", \"rsa-2048\"]\n"), "");
+  EXPECT_EQ(saidAbout(both + "acme.le.key-type = \"rsa-2048\"\n"), "");
 }
 
 TEST(Provider, ExportsForAGroupThatIsThere) {

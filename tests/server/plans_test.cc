@@ -152,6 +152,18 @@ TEST_F(StaticPairs, ThatAreExpiredOrForAnotherNameAreAWarningAndServed) {
   EXPECT_EQ(certificates_.size(), 1U);
 }
 
+TEST_F(StaticPairs, ThatDoNotCoverTheSubjectOfAnSniRuleAreAWarning) {
+  const auto rule = [](const std::string& subject) {
+    return "server.tls.sni = [{ subject = \"" + subject + "\", certificate = \"pair\" }]\n";
+  };
+  const auto pair = ca_.issuePem({"mail.example.org", "*.example.net"});
+  EXPECT_EQ(problems(with(pair.chain, pair.key, rule("web.example.net"))), "");
+  EXPECT_EQ(problems(with(pair.chain, pair.key, rule("*.example.net"))), "");
+  EXPECT_NE(problems(with(pair.chain, pair.key, rule("web.example.com"))).find("does not cover web.example.com"),
+            std::string::npos);
+  EXPECT_EQ(certificates_.size(), 1U);
+}
+
 TEST_F(StaticPairs, ThatNoCipherGoesWithAreAWarning) {
   const std::string ecdsaAlone =
       "server.tls.protocols = \"TLSv1.2\"\nserver.tls.ciphers = \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\"\n";
@@ -161,6 +173,13 @@ TEST_F(StaticPairs, ThatNoCipherGoesWithAreAWarning) {
   options.keyType = tls::KeyType::Rsa2048;
   const auto rsa = ca_.issuePem({"mail.example.org"}, options);
   EXPECT_NE(problems(with(rsa.chain, rsa.key, ecdsaAlone)).find("no cipher suite of listener a"), std::string::npos);
+  // With TLS 1.3 beside it, whoever does not speak that is locked out.
+  const std::string beside =
+      "server.tls.ciphers = [\"TLS13_AES_128_GCM_SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\"]\n";
+  EXPECT_EQ(problems(with(ecdsa.chain, ecdsa.key, beside)), "");
+  EXPECT_NE(problems(with(rsa.chain, rsa.key, beside)).find("every handshake of a client without TLSv1.3 fails"),
+            std::string::npos);
+  EXPECT_EQ(problems(with(rsa.chain, rsa.key, beside + "server.tls.protocols = \"TLSv1.3\"\n")), "");
   EXPECT_EQ(problems(with(rsa.chain, rsa.key)), "");
 }
 
