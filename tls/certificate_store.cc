@@ -35,6 +35,7 @@ void CertificateStore::publish(const std::map<CertificateId, CertifiedKeyRef>& c
   std::lock_guard lock(publishing_);
   auto next = std::make_shared<CertificateMap>(*map_.load());
   std::vector<CertificateId> ids;
+  ids.reserve(certificates.size());
   for (const auto& [id, certificate] : certificates) ids.push_back(id);
   if (next->empty()) {  // the start: thousands at once cost a tenth of one by one
     std::vector<std::pair<CertificateId, CertifiedKeyRef>> all(certificates.begin(), certificates.end());
