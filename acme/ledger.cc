@@ -28,13 +28,6 @@ std::vector<std::string> sorted(std::vector<std::string> names) {
   return names;
 }
 
-// Further in the future than anything can be: it was recorded under a wrong clock, and is not waited for. What is
-// recorded next under a clock that a CA has taken puts it right; a question alone does not, lest a machine that wakes
-// in 1970 forget everything.
-bool misdated(Time at, Time latest) {
-  return at > latest + tolerance;
-}
-
 std::string withoutWildcard(const std::string& name) {
   return name.starts_with("*.") ? name.substr(2) : name;
 }
@@ -43,7 +36,7 @@ std::string withoutWildcard(const std::string& name) {
 std::set<std::string> subjectsOf(const LedgerLimit& limit, const std::vector<std::string>& names) {
   std::set<std::string> subjects;
   switch (limit.per) {
-    case LedgerLimit::Per::Account: subjects.insert(""); break;
+    case LedgerLimit::Per::Nothing: subjects.insert(""); break;
     case LedgerLimit::Per::Set: subjects.insert(joined(sorted(names))); break;
     case LedgerLimit::Per::RegisteredDomain:
       for (const auto& name : names) subjects.insert(registeredDomain(name));
@@ -55,8 +48,8 @@ std::set<std::string> subjectsOf(const LedgerLimit& limit, const std::vector<std
   return subjects;
 }
 
-bool stands(const Ledger::Told& told, Time now) {
-  return told.until > now && !misdated(told.until, now + longestTold);
+bool stands(Time toldUntil, Time now) {
+  return toldUntil > now && toldUntil <= now + longestTold + tolerance;
 }
 
 const psl_ctx_t* suffixes() {
@@ -68,6 +61,13 @@ const psl_ctx_t* suffixes() {
 }  // namespace
 
 Ledger::Ledger(const std::string& directoryUrl) : figures_(figuresOf(directoryUrl)) {}
+
+// Further in the future than anything can be: it was recorded under a wrong clock, and is not waited for. What is
+// recorded next under a clock that a CA has taken puts it right; a question alone does not, lest a machine that wakes
+// in 1970 forget everything.
+bool Ledger::misdated(Time at, Time latest) {
+  return at > latest + tolerance;
+}
 
 void Ledger::take(const LedgerLimit* limit, const std::string& subject, Time at) {
   Level& level = levels_.try_emplace(Key{limit, subject}, Level{at, at}).first->second;
@@ -92,6 +92,7 @@ void Ledger::record(const LedgerEntry& entry, Time now) {
   if (entry.kind == LedgerEntry::Kind::Issuance) issued_[nameSetHash(entry.names)] = entry.at;
   if (!figures_) return;
   for (const auto& limit : figures_->limits) {
+    if (entry.elsewhere && limit.of == LedgerLimit::Of::Account) continue;
     const bool spared = limit.sparesRenewals && entry.order != OrderKind::First;
     if (limit.takenBy == entry.kind && !spared) {
       for (const auto& subject : subjectsOf(limit, entry.names)) take(&limit, subject, entry.at);
@@ -102,9 +103,11 @@ void Ledger::record(const LedgerEntry& entry, Time now) {
   }
 }
 
-void Ledger::told(Time until, std::vector<std::string> names, Time now) {
+Ledger::Told Ledger::told(Time until, std::vector<std::string> names, Time now) {
   settle(now);
-  restore(Told{std::min(until, now + longestTold), std::move(names)});
+  Told kept{std::min(until, now + longestTold), sorted(std::move(names))};
+  told_[kept.names] = kept.until;
+  return kept;
 }
 
 void Ledger::settle(Time now) {
@@ -118,15 +121,16 @@ void Ledger::settle(Time now) {
     if (misdated(set->second, now)) set->second = now;
     set = set->second + renewalMemory <= now ? issued_.erase(set) : std::next(set);
   }
-  std::erase_if(told_, [&](const Told& one) { return one.until <= now || misdated(one.until, now + longestTold); });
+  std::erase_if(told_, [&](const auto& one) { return !stands(one.second, now); });
+}
+
+Time Ledger::toldFor(const std::vector<std::string>& names, Time now) const {
+  const auto found = told_.find(names);
+  return found != told_.end() && stands(found->second, now) ? found->second : now;
 }
 
 Time Ledger::earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const {
-  Time at = now;
-  const auto asKept = sorted(names);
-  for (const auto& one : told_) {
-    if (stands(one, now) && (one.names.empty() || one.names == asKept)) at = std::max(at, one.until);
-  }
+  Time at = std::max(toldFor({}, now), toldFor(sorted(names), now));
   if (!figures_ || kind == OrderKind::Ari) return at;
   for (const auto& limit : figures_->limits) {
     if (limit.takenBy == LedgerEntry::Kind::Account) continue;
@@ -137,10 +141,7 @@ Time Ledger::earliest(const std::vector<std::string>& names, OrderKind kind, Tim
 }
 
 Time Ledger::earliestAccount(Time now) const {
-  Time at = now;
-  for (const auto& one : told_) {
-    if (stands(one, now) && one.names.empty()) at = std::max(at, one.until);
-  }
+  Time at = toldFor({}, now);
   if (!figures_) return at;
   for (const auto& limit : figures_->limits) {
     if (limit.takenBy == LedgerEntry::Kind::Account) at = std::max(at, freeAt(&limit, "", now));
@@ -150,9 +151,9 @@ Time Ledger::earliestAccount(Time now) const {
 
 std::vector<LimitState> Ledger::left(Time now) const {
   std::vector<LimitState> states;
-  for (const auto& one : told_) {
-    if (!stands(one, now)) continue;
-    states.push_back({one.names.empty() ? "told by the CA" : "told by the CA for " + joined(one.names), 0, one.until});
+  for (const auto& [names, until] : told_) {
+    if (!stands(until, now)) continue;
+    states.push_back({names.empty() ? "told by the CA" : "told by the CA for " + joined(names), 0, until});
   }
   for (const auto& [key, level] : levels_) {
     const auto& [limit, subject] = key;
@@ -169,6 +170,26 @@ std::vector<LimitState> Ledger::left(Time now) const {
   }
   std::stable_sort(states.begin(), states.end(), [](const auto& a, const auto& b) { return a.left < b.left; });
   return states;
+}
+
+bool Ledger::concernsEverybody(LedgerEntry::Kind kind) const {
+  return figures_ && std::any_of(figures_->limits.begin(), figures_->limits.end(), [&](const LedgerLimit& limit) {
+           return limit.of == LedgerLimit::Of::Everybody && limit.takenBy == kind;
+         });
+}
+
+Ledger Ledger::about(const std::vector<std::string>& names) const {
+  Ledger about(figures_);
+  for (const auto& which : {std::vector<std::string>(), sorted(names)}) {
+    if (const auto found = told_.find(which); found != told_.end()) about.told_.insert(*found);
+  }
+  if (!figures_) return about;
+  for (const auto& limit : figures_->limits) {
+    for (const auto& subject : subjectsOf(limit, names)) {
+      if (const auto found = levels_.find(Key{&limit, subject}); found != levels_.end()) about.levels_.insert(*found);
+    }
+  }
+  return about;
 }
 
 bool Ledger::issuedBefore(const std::vector<std::string>& names, Time now) const {
@@ -208,9 +229,14 @@ void Ledger::restore(const Issued& issued) {
 }
 
 void Ledger::restore(Told told) {
-  told.names = sorted(std::move(told.names));
-  std::erase_if(told_, [&](const Told& one) { return one.names == told.names; });
-  told_.push_back(std::move(told));
+  told_[sorted(std::move(told.names))] = told.until;
+}
+
+std::vector<Ledger::Told> Ledger::toldUntil() const {
+  std::vector<Told> all;
+  all.reserve(told_.size());
+  for (const auto& [names, until] : told_) all.push_back({until, names});
+  return all;
 }
 
 std::string registeredDomain(const std::string& name) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -68,6 +69,7 @@ std::string lineOf(const LedgerEntry& entry) {
   if (entry.kind == LedgerEntry::Kind::Order || entry.kind == LedgerEntry::Kind::Issuance) {
     line["order"] = textOf(entry.order);
   }
+  if (entry.elsewhere) line["elsewhere"] = true;
   return line.dump() + "\n";
 }
 
@@ -129,7 +131,11 @@ bool apply(std::string_view text, Ledger& ledger) {
   for (const auto& name : kinds) {
     if (name.text != kind) continue;
     // As it was then: what the limits have forgotten since is dropped with the first question.
-    if (at) ledger.record({name.kind, *at, (*line)["names"].stringList(), orderKind((*line)["order"].string())}, *at);
+    if (at) {
+      ledger.record({name.kind, *at, (*line)["names"].stringList(), orderKind((*line)["order"].string()),
+                     (*line)["elsewhere"].boolean()},
+                    *at);
+    }
     return at.has_value();
   }
   return true;
@@ -159,12 +165,12 @@ void appendTo(const fs::path& path, std::string_view text) {
 
 }  // namespace
 
-LedgerFile::LedgerFile(fs::path directoryFolder, std::string directoryUrl, Log& log)
-    : path_(std::move(directoryFolder) / "ledger.jsonl"), log_(log), ledger_(std::move(directoryUrl)) {
-  load();
+LedgerFile::LedgerFile(const fs::path& directoryFolder, std::string directoryUrl, Log& log)
+    : path_(directoryFolder / "ledger.jsonl"), directory_(std::move(directoryUrl)), log_(log), ledger_(directory_) {
+  load(Time{});
 }
 
-void LedgerFile::load() const {
+void LedgerFile::load(Time now) const {
   std::optional<std::string> text;
   try {
     text = readFile(path_, most);
@@ -177,16 +183,23 @@ void LedgerFile::load() const {
   }
   loaded_ = true;
   if (!text) return;
+  Ledger kept(directory_);
   std::size_t damaged = 0;
   std::string_view rest = *text;
   for (auto end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
     const std::string_view line = rest.substr(0, end);
-    if (!line.empty() && !apply(line, ledger_)) ++damaged;
+    if (!line.empty() && !apply(line, kept)) ++damaged;
     rest.remove_prefix(end + 1);
   }
   size_ = text->size();
-  condensed_ = condensed(ledger_).size();
+  condensed_ = condensed(kept).size();
   mustWriteAnew_ = !rest.empty() || damaged > 0;  // a torn line would swallow the next one
+  if (noted_) {
+    // What happened while it could not be read comes after all that is in it.
+    kept.append(ledger_, now);
+    behind_ = true;
+  }
+  ledger_ = std::move(kept);
   if (damaged == 0) return;
   setAside(path_, std::to_string(damaged) + " of its lines cannot be read", log_);
   try {
@@ -196,64 +209,91 @@ void LedgerFile::load() const {
   }
 }
 
-const Ledger& LedgerFile::ready() const {
-  if (!loaded_) load();
+const Ledger& LedgerFile::ready(Time now) const {
+  if (!loaded_) load(now);
   return ledger_;
 }
 
-void LedgerFile::record(LedgerEntry entry, Time now) {
-  change([&] {
-    ledger_.record(entry, now);
-    return lineOf(entry);
-  });
+void LedgerFile::record(const LedgerEntry& entry, Time now) {
+  note(entry, now);
+  flush();
+}
+
+void LedgerFile::note(const LedgerEntry& entry, Time now) {
+  const std::scoped_lock lock(mutex_);
+  ready(now);
+  ledger_.record(entry, now);
+  keep(lineOf(entry));
 }
 
 void LedgerFile::told(Time until, std::vector<std::string> names, Time now) {
-  change([&] {
-    ledger_.told(until, std::move(names), now);
-    return lineOf(ledger_.toldUntil().back());
-  });
+  {
+    const std::scoped_lock lock(mutex_);
+    ready(now);
+    keep(lineOf(ledger_.told(until, std::move(names), now)));
+  }
+  flush();
 }
 
-template <class Change>
-void LedgerFile::change(Change change) {
+void LedgerFile::keep(const std::string& line) {
+  noted_ = true;
+  if (behind_) return;
+  unwritten_ += line;
+  // Much happens elsewhere and nothing here.
+  if (unwritten_.size() <= std::max(condensed_, small)) return;
+  behind_ = true;
+  unwritten_ = {};
+}
+
+void LedgerFile::flush() {
   const std::scoped_lock writing(writing_);
-  std::string line;
+  std::string lines;
   std::optional<std::string> whole;
   {
     const std::scoped_lock lock(mutex_);
-    ready();
-    line = change();
-    ++version_;
     if (!loaded_) throwStorageError("cannot read " + path_.string());
-    if (mustWriteAnew_ || size_ + line.size() > grownBy * std::max(condensed_, small)) whole = condensed(ledger_);
+    lines = std::exchange(unwritten_, {});
+    if (std::exchange(behind_, false)) mustWriteAnew_ = true;
+    if (mustWriteAnew_ || size_ + lines.size() > grownBy * std::max(condensed_, small)) whole = condensed(ledger_);
   }
   // Questions need not wait for the disk. What is read below was settled when the file was read.
-  whole ? writeAnew(*whole) : append(line);
+  if (whole) {
+    writeAnew(*whole);
+  } else if (!lines.empty()) {  // else another one's flush() has taken them along
+    append(lines);
+  }
 }
 
-Ledger LedgerFile::copy() const {
-  const std::scoped_lock lock(mutex_);
-  return ready();
+bool LedgerFile::acquaint(const std::vector<std::shared_ptr<LedgerFile>>& all, Time now) {
+  std::vector<std::unique_lock<std::mutex>> locks;
+  locks.reserve(all.size());
+  for (const auto& file : all) locks.emplace_back(file->mutex_);
+  if (all.size() < 2) return false;
+  Ledger together = all.front()->ready(now);
+  bool addsUp = false;
+  for (auto file = std::next(all.begin()); file != all.end(); ++file) {
+    addsUp = together.join((*file)->ready(now), now) || addsUp;
+  }
+  for (const auto& file : all) {
+    if (!file->ledger_.adopt(together)) continue;
+    file->behind_ = true;
+    file->unwritten_ = {};
+  }
+  return addsUp;
 }
 
-unsigned long LedgerFile::version() const {
-  const std::scoped_lock lock(mutex_);
-  return version_;
-}
-
-void LedgerFile::append(const std::string& line) {
+void LedgerFile::append(const std::string& lines) {
   storing([&] {
     try {
       if (size_ == 0) createDirectories(path_.parent_path(), 0700);
-      appendTo(path_, line);
+      appendTo(path_, lines);
       if (size_ == 0) fsyncDirectory(path_.parent_path());
     } catch (const SystemError&) {
       mustWriteAnew_ = true;
       throw;
     }
   });
-  size_ += line.size();
+  size_ += lines.size();
 }
 
 void LedgerFile::writeAnew(const std::string& text) const {
@@ -265,22 +305,32 @@ void LedgerFile::writeAnew(const std::string& text) const {
 
 Time LedgerFile::earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const {
   const std::scoped_lock lock(mutex_);
-  return ready().earliest(names, kind, now);
+  return ready(now).earliest(names, kind, now);
 }
 
 Time LedgerFile::earliestAccount(Time now) const {
   const std::scoped_lock lock(mutex_);
-  return ready().earliestAccount(now);
+  return ready(now).earliestAccount(now);
 }
 
 std::vector<LimitState> LedgerFile::left(Time now) const {
   const std::scoped_lock lock(mutex_);
-  return ready().left(now);
+  return ready(now).left(now);
+}
+
+bool LedgerFile::concernsEverybody(LedgerEntry::Kind kind) const {
+  const std::scoped_lock lock(mutex_);
+  return ledger_.concernsEverybody(kind);
+}
+
+Ledger LedgerFile::about(const std::vector<std::string>& names, Time now) const {
+  const std::scoped_lock lock(mutex_);
+  return ready(now).about(names);
 }
 
 bool LedgerFile::issuedBefore(const std::vector<std::string>& names, Time now) const {
   const std::scoped_lock lock(mutex_);
-  return ready().issuedBefore(names, now);
+  return ready(now).issuedBefore(names, now);
 }
 
 OrderKind LedgerFile::kindOf(const std::vector<std::string>& names, Time now) const {

@@ -1,9 +1,13 @@
 // The published limits of the CAs we know: one table.
 //
+// Some belong to an account, and each cache has an account of its own; others count what everybody does who asks for
+// the same domains or from the same address, and all caches of a server have a share in them.
+//
 // Constant data; any thread.
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "acme/ledger.h"
@@ -14,7 +18,8 @@ namespace postern::acme {
 struct LedgerLimit {
   std::string_view id;     // on disk
   std::string_view words;  // for people; "of" or "for" and the subject follow
-  enum class Per { Account, RegisteredDomain, Set, Identifier } per;
+  enum class Of { Account, Everybody } of;
+  enum class Per { Nothing, RegisteredDomain, Set, Identifier } per;
   LedgerEntry::Kind takenBy;
   int burst;
   Duration period;
@@ -34,6 +39,8 @@ struct LedgerFigures {
 
 // Of the directory with this URL; null when we know of none.
 const LedgerFigures* figuresOf(std::string_view directoryUrl);
+// The same for all directories that share their limits: whose host is the same where we know its figures, else the URL.
+std::string limitsNameOf(const std::string& directoryUrl);
 
 // How long an issuance makes the next order for the same names a renewal.
 extern const Duration renewalMemory;

@@ -169,6 +169,7 @@ class Manager::Impl {
   Exporter exporter_{parts_.log};
   std::mutex exporting_;  // taken before mutex_
   std::mutex applying_;
+  std::map<std::string, std::weak_ptr<OrderGate>> gates_;  // by limitsNameOf(); guarded by applying_
   std::mutex publishing_;
 
   mutable std::mutex caches_;

@@ -306,7 +306,8 @@ void Manager::Impl::joinEnded() {
     // Under way it counted as the issuance that it might have become: limits have that one back.
     for (ManagedCertificate* each : limited_) {
       const auto& routes = each->routes;
-      if (std::any_of(routes.begin(), routes.end(), [&](const auto& one) { return one.provider.get() == &provider; })) {
+      if (std::any_of(routes.begin(), routes.end(),
+                      [&](const auto& one) { return one.provider->sharesLimitsWith(provider); })) {
         touch(*each);
       }
     }

@@ -5,6 +5,7 @@
 #include <thread>
 #include <utility>
 
+#include "acme/ledger_limits.h"
 #include "acme/manager_impl.h"
 #include "base/text.h"
 
@@ -117,7 +118,10 @@ Manager::Impl::Providers Manager::Impl::providersFor(const std::vector<Section>&
     if (care) {
       care->configure(section.provider);
     } else {
-      care = std::make_shared<ProviderCare>(section.provider, caches.at(section.key.second), parts_);
+      auto& known = gates_[limitsNameOf(section.provider.directory)];
+      auto gate = known.lock();
+      if (!gate) known = gate = std::make_shared<OrderGate>(parts_.clock, parts_.log);
+      care = std::make_shared<ProviderCare>(section.provider, caches.at(section.key.second), std::move(gate), parts_);
     }
     providers.emplace(section.key, std::move(care));
   }

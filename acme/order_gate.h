@@ -1,19 +1,22 @@
-// OrderGate: lets the orders of one directory out as its ledger allows, those under way counted as if they had brought
-// their certificates already: so that eight at once do not pass a limit of which one is left.
+// OrderGate: lets the orders of one CA out as its limits allow, those under way counted as if they had brought their
+// certificates already: so that eight at once do not pass a limit of which one is left.
 //
-// Any thread. Questions wait for no disk.
+// Limits belong to a directory, and all caches of the server that order there share one gate. Each enters into a ledger
+// of its own what its account does; what counts for everybody, the gate tells the other ledgers at once.
+//
+// Any thread. Questions wait for no disk, and what one ledger is told of another waits for neither's.
 #pragma once
 
 #include <list>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "acme/ledger_file.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 namespace postern::acme {
 
@@ -25,11 +28,18 @@ struct Delayed : std::runtime_error {
 
 class OrderGate {
  public:
-  // The clock outlives the gate, and the gate its passes.
-  OrderGate(std::shared_ptr<LedgerFile> ledger, const Clock& clock) : ledger_(std::move(ledger)), clock_(clock) {}
+  // Clock and log outlive the gate, and the gate its passes.
+  OrderGate(const Clock& clock, Log& log) : clock_(clock), log_(log) {}
 
-  // As Ledger's.
-  Time earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const;
+  // One more ledger whose orders go through here, as long as somebody holds it; before anything is asked or entered by
+  // it. It learns what the others know of everybody's limits, and they what it knows.
+  void join(const std::shared_ptr<LedgerFile>& ledger);
+
+  // As Ledger's, with the orders under way. Of a set that was issued here before a first order counts as a renewal.
+  Time earliest(const LedgerFile& ledger, const std::vector<std::string>& names, OrderKind kind, Time now) const;
+  // Enters what happened into `ledger`, and where it counts for everybody tells the others. Throws Error
+  // postern:storage; it counts all the same.
+  void record(LedgerFile& ledger, const LedgerEntry& entry);
 
   // An order under way; over with its destructor.
   class Pass {
@@ -44,23 +54,31 @@ class OrderGate {
 
    private:
     friend class OrderGate;
-    Pass(OrderGate& gate, LedgerEntry entry);
+    struct UnderWay {
+      const LedgerFile* by;
+      LedgerEntry entry;  // the issuance that it may become
+    };
+    using Place = std::list<UnderWay>::iterator;
+    Pass(OrderGate& gate, LedgerFile& ledger, Place place) : gate_(gate), ledger_(ledger), place_(place) {}
     OrderGate& gate_;
-    std::list<LedgerEntry>::iterator entry_;
+    LedgerFile& ledger_;
+    const Place place_;
     bool ordered_ = false;
   };
-  // Throws Delayed unless `whatever`. Nothing is entered into the ledger yet.
-  std::unique_ptr<Pass> enter(const std::vector<std::string>& names, OrderKind kind, bool whatever);
+  // Throws Delayed unless `whatever`. Nothing is entered into the ledger yet, which outlives the pass.
+  std::unique_ptr<Pass> enter(LedgerFile& ledger, const std::vector<std::string>& names, OrderKind kind, bool whatever);
 
  private:
-  const Ledger& beside(Time now) const;  // under the lock
+  // Under the lock.
+  static OrderKind kindOf(const LedgerFile& ledger, const std::vector<std::string>& names, OrderKind kind, Time now);
+  Time outAt(const LedgerFile& ledger, const std::vector<std::string>& names, OrderKind kind, Time now) const;
+  void note(LedgerFile& ledger, const LedgerEntry& entry);
 
-  const std::shared_ptr<LedgerFile> ledger_;
   const Clock& clock_;
-  mutable std::mutex mutex_;
-  std::list<LedgerEntry> underWay_;       // as the issuances that they may become
-  mutable std::optional<Ledger> beside_;  // the ledger with those; none: to be made anew
-  mutable unsigned long seen_ = 0;        // the ledger's version that beside_ was made of
+  Log& log_;
+  mutable std::mutex mutex_;  // taken before the ledgers'
+  std::vector<std::weak_ptr<LedgerFile>> ledgers_;
+  std::list<Pass::UnderWay> underWay_;
 };
 
 }  // namespace postern::acme

@@ -14,13 +14,15 @@
 
 namespace postern::acme {
 
-ProviderCare::ProviderCare(const Provider& provider, std::shared_ptr<Storage> storage, const Manager::Parts& parts)
+ProviderCare::ProviderCare(const Provider& provider, std::shared_ptr<Storage> storage, std::shared_ptr<OrderGate> gate,
+                           const Manager::Parts& parts)
     : directory_(provider.directory),
       storage_(std::move(storage)),
       parts_(parts),
       ledger_(storage_->ledger(directory_)),
-      gate_(ledger_, parts_.clock),
+      gate_(std::move(gate)),
       provider_(provider) {
+  gate_->join(ledger_);
   try {
     if (const auto account = storage_->account(directory_)) accountUrl_ = account->url;
   } catch (const Error& error) {
@@ -116,7 +118,7 @@ tls::CertifiedKeyRef ProviderCare::obtain(const OrderTask& task, std::stop_token
                                           {"limited-until", rfc3339(out)},
                                           {"reason", "the certificate expires before"}});
   }
-  const auto pass = gate_.enter(task.names, task.kind, task.passesLimits || resumes);
+  const auto pass = gate_->enter(*ledger_, task.names, task.kind, task.passesLimits || resumes);
   if (!resumes) pass->ordered();  // before it is sent: a crash must not forget it
   Entered journal(task.folder, [&] { pass->ordered(); });
   try {
@@ -141,7 +143,7 @@ tls::CertifiedKeyRef ProviderCare::obtain(const OrderTask& task, std::stop_token
 
 void ProviderCare::prove(const OrderTask& task, std::stop_token stop) {
   const bool resumes = task.folder.pendingOrder().has_value();
-  const auto pass = gate_.enter(task.names, task.kind, resumes);
+  const auto pass = gate_->enter(*ledger_, task.names, task.kind, resumes);
   if (!resumes) pass->ordered();
   Entered journal(task.folder, [&] { pass->ordered(); });
   try {
@@ -214,7 +216,7 @@ void ProviderCare::noteFailure(const OrderTask& task, const Error& error) {
   const Problem& problem = error.problem;
   try {
     if (classOf(problem) == FailureClass::Validation && !problem.name.empty() && problem.status != 0) {
-      ledger_->record({LedgerEntry::Kind::FailedValidation, now, {problem.name}, OrderKind::First}, now);
+      gate_->record(*ledger_, {LedgerEntry::Kind::FailedValidation, now, {problem.name}});
     }
     if (classOf(problem) == FailureClass::RateLimit && error.retryAfter) {
       ledger_->told(*error.retryAfter, task.names, now);
@@ -393,7 +395,7 @@ std::string ProviderCare::registered(Client& client, const Provider& provider, b
                             "this CA lets no more accounts be made before " + rfc3339(out)),
                 out);
   }
-  ledger_->record({LedgerEntry::Kind::Account, parts_.clock.now(), {}, OrderKind::First}, parts_.clock.now());
+  gate_->record(*ledger_, {LedgerEntry::Kind::Account, parts_.clock.now(), {}});
   try {
     return client.newAccount(provider.contact, false, provider.externalAccount, stop);
   } catch (const Error& error) {

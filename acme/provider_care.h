@@ -39,8 +39,10 @@ struct OrderTask {
 
 class ProviderCare {
  public:
-  // Reads the account's URL from the cache and asks nobody. The parts outlive this object.
-  ProviderCare(const Provider& provider, std::shared_ptr<Storage> storage, const Manager::Parts& parts);
+  // Reads the account's URL from the cache and asks nobody. The parts outlive this object. `gate`: of all that order
+  // where this does, by limitsNameOf().
+  ProviderCare(const Provider& provider, std::shared_ptr<Storage> storage, std::shared_ptr<OrderGate> gate,
+               const Manager::Parts& parts);
   ProviderCare(const ProviderCare&) = delete;
   ProviderCare& operator=(const ProviderCare&) = delete;
 
@@ -78,8 +80,10 @@ class ProviderCare {
 
   // When the directory's limits let such an order out.
   Time earliest(const std::vector<std::string>& names, OrderKind kind, Time now) const {
-    return gate_.earliest(names, kind, now);
+    return gate_->earliest(*ledger_, names, kind, now);
   }
+  // What the one's orders leave, the other's may take.
+  bool sharesLimitsWith(const ProviderCare& other) const { return gate_ == other.gate_; }
   int ordersAtOnce() const;
   Duration longestWait() const;  // of an attempt, beside the CA's: DNS propagation
 
@@ -126,7 +130,7 @@ class ProviderCare {
   const std::shared_ptr<Storage> storage_;
   const Manager::Parts parts_;
   const std::shared_ptr<LedgerFile> ledger_;
-  OrderGate gate_;
+  const std::shared_ptr<OrderGate> gate_;
 
   std::mutex administering_;  // one change of the account at a time
 

@@ -1,6 +1,7 @@
 #include "acme/ledger_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -238,6 +239,28 @@ TEST_F(LedgerFileTest, SaysThatTheDiskFailedAndCountsAllTheSame) {
   record(Kind::Order, {"b.example.org"});  // and with the disk's recovery everything is on it
   restart();
   EXPECT_FALSE(passes({"a.example.org"}));
+}
+
+TEST_F(LedgerFileTest, KeepsWhatIsOnDiskAndWhatHappenedWhileItCouldNotBeRead) {
+  for (int i = 0; i < 3; ++i) record(Kind::FailedValidation, {"a.example.org"});
+  rlimit files{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
+  rlimit none = files;
+  none.rlim_cur = 0;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);  // the process has no descriptor left
+  restart();
+  const Time later = start + 2s;
+  EXPECT_THROW(record(Kind::FailedValidation, {"a.example.org"}, later), Error);
+  EXPECT_THROW(record(Kind::FailedValidation, {"a.example.org"}, later), Error);
+  EXPECT_THROW(ledger->told(later + 1h, {"b.example.org"}, later), Error);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &files), 0);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(passes({"a.example.org"}, OrderKind::First, later)) << i;
+    EXPECT_FALSE(passes({"b.example.org"}, OrderKind::First, later)) << i;
+    if (i == 0) record(Kind::Order, {"c.example.org"}, later);
+    restart();
+  }
+  EXPECT_EQ(setAsideFiles(), 0u);
 }
 
 TEST_F(LedgerFileTest, IsNotBlockedByAFileOfTheFuture) {

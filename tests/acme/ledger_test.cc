@@ -219,6 +219,16 @@ TEST(Ledger, ObeysWhatTheCaToldForWhomItWasTold) {
   EXPECT_EQ(ledger.earliest({"a.example.org"}, OrderKind::First, start + 2min), start + 4h);
 }
 
+TEST(Ledger, AnswersAtOnceThoughTheCaToldThousands) {
+  Ledger ledger(other);
+  for (int i = 0; i < 20000; ++i) ledger.told(start + 2h, numbered(i), start);
+  const auto before = std::chrono::steady_clock::now();
+  for (int i = 0; i < 20000; ++i) ASSERT_EQ(ledger.earliest(numbered(i), OrderKind::First, start), start + 2h);
+  EXPECT_EQ(ledger.earliest(numbered(20000), OrderKind::First, start), start);
+  // Looking through all of them each time takes minutes.
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 20s);
+}
+
 TEST(Ledger, WaitsNoLongerThanAWeekWhateverItIsTold) {
   Ledger ledger(other);
   ledger.told(start + 10000 * day, {}, start);

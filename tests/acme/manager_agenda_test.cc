@@ -18,9 +18,10 @@ class AgendaTest : public ManagerTest {
     Provider made = provider();
     made.cache = folder / cache;
     const Manager::Parts parts{clock, log, *store, challenges, httpChallenges, test::FakeCa::factory({&ca}), {}};
-    return std::make_shared<ProviderCare>(made, std::make_shared<Storage>(folder / cache, log), parts);
+    return std::make_shared<ProviderCare>(made, std::make_shared<Storage>(folder / cache, log), gate, parts);
   }
 
+  std::shared_ptr<OrderGate> gate = std::make_shared<OrderGate>(clock, log);
   std::shared_ptr<ProviderCare> care = providerAt("one"), other = providerAt("two");
   std::unique_ptr<ManagedCertificate> a = certificate("a.example.org"), b = certificate("b.example.org"),
                                       c = certificate("c.example.org");

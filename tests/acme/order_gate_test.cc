@@ -12,39 +12,46 @@ using namespace std::chrono_literals;
 
 class OrderGateTest : public ::testing::Test {
  protected:
+  OrderGateTest() { gate.join(ledger); }
+
   std::vector<std::string> name(int number) const { return {"n" + std::to_string(number) + ".example.org"}; }
+  std::unique_ptr<OrderGate::Pass> enter(int number, bool whatever = false) {
+    return gate.enter(*ledger, name(number), OrderKind::First, whatever);
+  }
+  Time earliest(int number, OrderKind kind = OrderKind::First) const {
+    return gate.earliest(*ledger, name(number), kind, clock.now());
+  }
+  void issued(int certificates) {
+    for (int i = 0; i < certificates; ++i) gate.record(*ledger, {LedgerEntry::Kind::Issuance, clock.now(), name(i)});
+  }
 
   support::TemporaryFolder folder;
   Log log;
   testing::FakeClock clock;
   std::shared_ptr<LedgerFile> ledger = std::make_shared<LedgerFile>(
       std::filesystem::path(folder / "le"), "https://acme-v02.api.letsencrypt.org/directory", log);
-  OrderGate gate{ledger, clock};
+  OrderGate gate{clock, log};
 };
 
 TEST_F(OrderGateTest, CountsOrdersUnderWayAsIfTheyHadBroughtTheirCertificates) {
-  for (int i = 0; i < 48; ++i) {
-    ledger->record({LedgerEntry::Kind::Issuance, clock.now(), name(i), OrderKind::First}, clock.now());
-  }
-  const auto first = gate.enter(name(100), OrderKind::First, false);
-  const auto second = gate.enter(name(101), OrderKind::First, false);
-  EXPECT_THROW(gate.enter(name(102), OrderKind::First, false), Delayed);
-  EXPECT_GT(gate.earliest(name(102), OrderKind::First, clock.now()), clock.now());
-  EXPECT_EQ(gate.earliest(name(102), OrderKind::Renewal, clock.now()), clock.now());
+  issued(48);
+  const auto first = enter(100);
+  const auto second = enter(101);
+  EXPECT_THROW(enter(102), Delayed);
+  EXPECT_GT(earliest(102), clock.now());
+  EXPECT_EQ(earliest(102, OrderKind::Renewal), clock.now());
 }
 
 TEST_F(OrderGateTest, GivesBackWhatAnOrderThatFailedHeld) {
-  for (int i = 0; i < 49; ++i) {
-    ledger->record({LedgerEntry::Kind::Issuance, clock.now(), name(i), OrderKind::First}, clock.now());
-  }
-  auto only = gate.enter(name(100), OrderKind::First, false);
-  EXPECT_THROW(gate.enter(name(101), OrderKind::First, false), Delayed);
+  issued(49);
+  auto only = enter(100);
+  EXPECT_THROW(enter(101), Delayed);
   only.reset();
-  EXPECT_NO_THROW(gate.enter(name(101), OrderKind::First, false));
+  EXPECT_NO_THROW(enter(101));
 }
 
 TEST_F(OrderGateTest, EntersAnOrderOnceAndItsCertificateWhenItIsThere) {
-  const auto pass = gate.enter(name(1), OrderKind::First, false);
+  const auto pass = enter(1);
   pass->ordered();
   pass->ordered();
   pass->issued();
@@ -55,11 +62,26 @@ TEST_F(OrderGateTest, EntersAnOrderOnceAndItsCertificateWhenItIsThere) {
   EXPECT_EQ(states[2].left, 299);
 }
 
+TEST_F(OrderGateTest, CountsACertificateThatHasComeOnceThoughItsOrderIsNotOver) {
+  issued(48);
+  const auto pass = enter(100);
+  pass->issued();
+  EXPECT_EQ(earliest(101), clock.now());  // 49 of 50
+  EXPECT_NO_THROW(enter(101));
+}
+
+TEST_F(OrderGateTest, TakesTheSameNamesForAnotherKeyTypeForTheRenewalThatTheyAreToTheCa) {
+  issued(50);
+  EXPECT_GT(earliest(100), clock.now());
+  EXPECT_EQ(earliest(7), clock.now());
+  const auto pass = enter(7);
+  pass->ordered();
+  for (const auto& state : ledger->left(clock.now())) EXPECT_NE(state.limit, "orders per account");
+}
+
 TEST_F(OrderGateTest, LetsOutWhatMayNotWait) {
-  for (int i = 0; i < 50; ++i) {
-    ledger->record({LedgerEntry::Kind::Issuance, clock.now(), name(i), OrderKind::First}, clock.now());
-  }
-  EXPECT_NO_THROW(gate.enter(name(100), OrderKind::First, true));
+  issued(50);
+  EXPECT_NO_THROW(enter(100, true));
 }
 
 }  // namespace
