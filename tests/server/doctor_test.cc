@@ -185,7 +185,7 @@ TEST_F(Doctor, EndsWithinItsTimeWhenNothingAnswers) {
   }
   const auto findings = examineAll(std::move(many), 500ms);
   EXPECT_LT(std::chrono::steady_clock::now() - before, 20s);  // not the seconds that each of them would wait
-  EXPECT_EQ(findings.size(), 100U);  // each is said to be unknown
+  EXPECT_EQ(findings.size(), 100U);                           // each is said to be unknown
   for (const auto& each : findings) EXPECT_EQ(each.weight, Weight::Warning);
 }
 
