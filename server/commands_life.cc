@@ -1,5 +1,7 @@
 #include "server/commands_life.h"
 
+#include <unistd.h>
+
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -49,10 +51,31 @@ struct Account {
   bool yes = false, json = false;
 };
 
+// Somebody who sits at a terminal is asked once before what cannot be taken back; a script has meant what it says.
+bool meant(const Account& options) {
+  if (options.yes || ::isatty(STDIN_FILENO) == 0 || ::isatty(STDERR_FILENO) == 0) return true;
+  const auto answer = ask(options.place, Json::Object{{"command", "status"}});
+  if (!answer) return false;
+  std::string url;
+  for (const auto& provider : (*answer)["status"]["providers"].array()) {
+    if (provider["name"].string() == options.provider) url = provider["account"].string();
+  }
+  if (url.empty()) return true;  // there is nothing to lose, and the server says why
+  std::cerr << "This deactivates, for good, the account " << url << " of provider " << options.provider
+            << ".\nIts certificates stay valid, and nothing is ordered or renewed there any more.\n"
+            << "Deactivate it? [y/N] " << std::flush;
+  std::string line;
+  std::getline(std::cin, line);
+  const std::string words(trimmed(line));
+  if (equalsIgnoringCase(words, "y") || equalsIgnoringCase(words, "yes")) return true;
+  std::cerr << "nothing was done\n";
+  return false;
+}
+
 int account(const std::string& action, const Account& options) {
-  const auto answer = ask(
-      options.place,
-      Json::Object{{"command", "account"}, {"action", action}, {"provider", options.provider}, {"yes", options.yes}});
+  if (action == "deactivate" && !meant(options)) return 1;
+  const auto answer =
+      ask(options.place, Json::Object{{"command", "account"}, {"action", action}, {"provider", options.provider}});
   if (!answer) return 1;
   const Json& account = (*answer)["account"];
   if (options.json) {
@@ -111,8 +134,9 @@ void addLifeCycleCommands(CLI::App& app, std::function<int()>& chosen) {
   accountApp->require_subcommand(1);
   accountCommand(*accountApp, "show", "Show the account as the CA knows it", options, chosen);
   accountCommand(*accountApp, "rollover", "Give the account a new key", options, chosen);
-  accountCommand(*accountApp, "deactivate", "Deactivate the account for ever", options, chosen)
-      ->add_flag("--yes", options->yes, "Really: a deactivation cannot be taken back");
+  accountCommand(*accountApp, "deactivate", "Deactivate the account for ever; at a terminal this is asked once more",
+                 options, chosen)
+      ->add_flag("--yes", options->yes, "Do not ask");
 }
 
 }  // namespace postern::server

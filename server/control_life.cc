@@ -90,12 +90,6 @@ Json Application::controlAccount(const Json& request, Rights rights, std::stop_t
                           {"words", "the account has a new key"}};
     }
     if (action != "deactivate") return refusal("account can show, rollover and deactivate, not \"" + action + "\"");
-    if (!request["yes"].boolean()) {
-      const auto answer = manager.account(provider, stop);
-      return refusal(
-          "this would deactivate, for good, the account " + answer.url + " of provider " + provider +
-          ": its certificates stay valid, and nothing is ordered or renewed there any more; add --yes to do it");
-    }
     return Json::Object{
         {"ok", true},
         {"account", accountJson(manager.deactivateAccount(provider, stop))},

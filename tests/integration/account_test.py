@@ -3,8 +3,11 @@
 import glob
 import json
 import os
+import pty
+import select
 import shutil
 import socket
+import subprocess
 import threading
 import unittest
 
@@ -100,12 +103,7 @@ class Accounts(Life):
 
     def test_a_deactivated_account_orders_nothing_more_until_its_folder_is_removed(self):
         pebble, server = self.begin()
-        refused = server.command("account", "deactivate", "pebble", check=False)
-        self.assertEqual(refused.returncode, 1)
-        self.assertIn("add --yes", refused.stderr)
-        self.assertEqual(self.account(server)["status"], "valid")
-
-        done = server.command("account", "deactivate", "pebble", "--yes")
+        done = server.command("account", "deactivate", "pebble")  # as a script does it: nobody is asked
         self.assertIn("take it out of the configuration", done.stdout)
         self.assertEqual(self.account(server)["status"], "deactivated")
         for _ in range(2):
@@ -121,6 +119,46 @@ class Accounts(Life):
             shutil.rmtree(path)
         server.command("renew", NAME, "--force", "--wait")
         self.assertEqual(self.account(server)["status"], "valid")
+
+    def deactivate_at_a_terminal(self, server, answer, *options):
+        """Runs the command on a terminal where `answer` (None: nothing) is typed; returns (exit status, what it wrote)."""
+        master, slave = pty.openpty()
+        shown = bytearray()
+        child = subprocess.Popen([support.POSTERN, "account", "deactivate", "pebble", *options, "--socket", server.socket],
+                                 stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        try:
+            while select.select([master], [], [], 120)[0] and (piece := os.read(master, 65536)):
+                shown.extend(piece)
+                if answer is not None and b"[y/N] " in shown:
+                    os.write(master, answer)
+                    answer = None
+        except OSError:
+            pass  # the other end is closed
+        finally:
+            os.close(master)  # what still waits there ends of it
+        return child.wait(120), shown.decode()
+
+    def test_at_a_terminal_a_deactivation_is_asked_for_once_more_and_only_yes_does_it(self):
+        _, server = self.begin()
+        url = self.account(server)["url"]
+        for no in (b"\n", b"n\n", b"yesterday\n", b"\x04"):
+            status, shown = self.deactivate_at_a_terminal(server, no)
+            self.assertEqual(status, 1, no)
+            self.assertIn(f"for good, the account {url} of provider pebble", shown)
+            self.assertIn("nothing was done", shown)
+        self.assertEqual(self.account(server)["status"], "valid")
+        status, shown = self.deactivate_at_a_terminal(server, b"y\n")
+        self.assertEqual(status, 0, shown)
+        self.assertIn("take it out of the configuration", shown)
+        self.assertEqual(self.account(server)["status"], "deactivated")
+
+    def test_at_a_terminal_nobody_is_asked_who_said_yes_beforehand(self):
+        _, server = self.begin()
+        status, shown = self.deactivate_at_a_terminal(server, None, "--yes")
+        self.assertEqual(status, 0, shown)
+        self.assertNotIn("[y/N]", shown)
+        self.assertEqual(self.account(server)["status"], "deactivated")
 
     def test_what_cannot_be_is_refused_with_the_reason(self):
         _, server = self.begin()
@@ -163,7 +201,7 @@ class Revocation(Life):
     def test_a_certificate_is_revoked_by_its_own_key_where_the_account_is_gone(self):
         pebble, server = self.begin()
         serial = server.certificate(NAME)["serial"]
-        server.command("account", "deactivate", "pebble", "--yes")
+        server.command("account", "deactivate", "pebble")
         server.command("revoke", NAME, "--reason", "cessationOfOperation", "--yes")
         self.assertEqual(self.status_at(pebble, serial), "Revoked")
 
