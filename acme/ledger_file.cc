@@ -240,7 +240,7 @@ void LedgerFile::keep(const std::string& line) {
   if (behind_) return;
   unwritten_ += line;
   // Much happens elsewhere and nothing here.
-  if (unwritten_.size() <= std::max(condensed_, small)) return;
+  if (unwritten_.size() <= small) return;
   behind_ = true;
   unwritten_ = {};
 }
