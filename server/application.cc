@@ -243,7 +243,7 @@ void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics 
     const RunningListener* old = find(*before, id);
     RunningListener one{config, old ? old->listener : nullptr, nullptr, {}};
     if (config.listener.tls != listeners::TlsMode::Off) {
-      one.context = serving_->build(config, *wanted, old && old->context ? old->context->served() : tls::Served{});
+      one.context = serving_->build(config, *wanted, old ? old->context : nullptr);
     }
     const auto sessions = sessionsOf(config, *wanted);
     if (one.listener) {

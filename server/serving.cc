@@ -29,10 +29,18 @@ Serving::~Serving() {
 }
 
 std::shared_ptr<tls::ServerContext> Serving::build(const config::ListenerConfig& listener,
-                                                   const config::Settings& settings, const tls::Served& before) {
+                                                   const config::Settings& settings,
+                                                   const std::shared_ptr<tls::ServerContext>& before) {
   tls::ServingPlan plan = servingPlan(listener, settings);
+  if (before && !plan.own.empty() && store_.current()->find(plan.own.front())) {
+    // What is served meanwhile, and as of when, does not matter while the own certificate is there.
+    const auto had = before->plan();
+    plan.meanwhile = had->meanwhile;
+    plan.asOf = had->asOf;
+    if (plan == *had) return before;
+  }
   plan.asOf = clock_.now();
-  plan.meanwhile = meanwhile(plan, before);
+  plan.meanwhile = meanwhile(plan, before ? before->served() : tls::Served{});
   return std::make_shared<tls::ServerContext>(std::move(plan), store_, tickets_, challenges_, log_);
 }
 

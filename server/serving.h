@@ -40,10 +40,11 @@ class Serving {
   const acme::HttpChallenges& httpChallenges() const { return httpChallenges_; }
   EventHook& events() { return events_; }
 
-  // The context of a listener, built aside and listed nowhere yet. `before` is what the listener served until now.
-  // Throws tls::Error.
+  // The context of a listener, built aside and listed nowhere yet; or `before`, the one that the listener had until now
+  // (null: none), where nothing of it changes: else each reload that a session outlives would cost the memory of all
+  // names once more. Throws tls::Error.
   std::shared_ptr<tls::ServerContext> build(const config::ListenerConfig& listener, const config::Settings& settings,
-                                            const tls::Served& before);
+                                            const std::shared_ptr<tls::ServerContext>& before);
   // A context that answers challenges and speaks to nobody else.
   std::shared_ptr<tls::ServerContext> buildChallengeOnly(const std::string& id);
 

@@ -38,6 +38,7 @@ struct NameShown {
 struct SniRule {
   std::string subject;  // lower case, may be "*.example.org"
   CertificateId certificate;
+  bool operator==(const SniRule&) const = default;
 };
 
 // What is served now, as `status` and the probe see it.
@@ -47,6 +48,7 @@ struct Served {
   std::vector<CertifiedKeyRef> further;      // of other key types, from the same source: for clients that cannot use
                                              // `certificate`
   std::vector<CertifiedKeyRef> all() const;  // the preferred one first; empty for a challenge-only context
+  bool operator==(const Served&) const = default;
 };
 
 // What a listener is to serve: the configuration's part of a serving.
@@ -62,6 +64,7 @@ struct ServingPlan {
   Time asOf{};                     // of two key types, one that had expired by then stands behind one that had not
   bool answersChallenges = false;  // speaks acme-tls/1 beside its normal traffic
   bool challengesOnly = false;     // speaks nothing else (own, meanwhile, alpn unused)
+  bool operator==(const ServingPlan&) const = default;
 };
 
 struct Planned;
