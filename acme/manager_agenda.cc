@@ -38,29 +38,31 @@ Time Agenda::next() const {
   return planned_.empty() ? Time::max() : (*planned_.begin())->place.at_;
 }
 
-void Agenda::await(ManagedCertificate& managed, const ProviderCare& provider, bool question, Time due) {
+void Agenda::await(ManagedCertificate& managed, const ProviderCare& provider, bool again, bool question, Time due) {
   awaitNone(managed);
   Place& place = managed.place;
   if (place.number_ == 0) place.number_ = ++last_;
   place.question_ = question;
   place.due_ = due;
-  waiting_[&provider].insert(&managed);
+  place.again_ = again;
+  waiting_[{&provider, again}].insert(&managed);
   place.provider_ = &provider;
 }
 
 void Agenda::awaitNone(ManagedCertificate& managed) {
   const ProviderCare* provider = std::exchange(managed.place.provider_, nullptr);
   if (provider == nullptr) return;
-  const auto queue = waiting_.find(provider);
-  queue->second.erase(&managed);
-  if (queue->second.empty()) waiting_.erase(queue);
+  const auto line = waiting_.find({provider, managed.place.again_});
+  line->second.erase(&managed);
+  if (line->second.empty()) waiting_.erase(line);
 }
 
-ManagedCertificate* Agenda::first(const std::function<bool(const ProviderCare&)>& hasSlot) const {
-  for (const auto& [provider, queue] : waiting_) {
-    if (!queue.empty() && hasSlot(*provider)) return *queue.begin();
+ManagedCertificate* Agenda::first(const HasSlot& hasSlot) const {
+  ManagedCertificate* found = nullptr;
+  for (const auto& [key, line] : waiting_) {
+    if ((found == nullptr || Before()(*line.begin(), found)) && hasSlot(*key.first, key.second)) found = *line.begin();
   }
-  return nullptr;
+  return found;
 }
 
 void Agenda::remove(ManagedCertificate& managed) {

@@ -110,11 +110,17 @@ class Manager::Impl {
 
   // --- manager_orders.cc: what is due
   void decide(std::stop_token stop);
+  struct Slots {
+    int taken = 0;
+    int again = 0;  // of these, by what has failed before
+  };
   struct Round {  // of the deciding thread
     Time now;
-    Time next;                                   // when to look again, beside the agenda
-    std::map<const ProviderCare*, int> working;  // slots that are taken
-    std::set<const CertificateFolder*> busy;     // shared with another section, or with what a reload replaced
+    Time next;                                     // when to look again, beside the agenda
+    std::map<const ProviderCare*, Slots> working;  // slots that are taken
+    std::set<const CertificateFolder*> busy;       // shared with another section, or with what a reload replaced
+    void take(const ProviderCare& provider, bool again);
+    bool hasSlot(const ProviderCare& provider, bool again) const;
   };
   struct Due {
     Work::Kind kind;

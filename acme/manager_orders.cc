@@ -13,7 +13,25 @@ constexpr Duration orderDeadline = 15min;  // of one attempt beside DNS propagat
 constexpr Duration questionDeadline = 2min;
 constexpr Duration decidedFor = 1h;  // at most: then it is decided again
 
+bool hasFailed(const ManagedCertificate& managed) {
+  return managed.care->failures() > 0;
+}
+
 }  // namespace
+
+void Manager::Impl::Round::take(const ProviderCare& provider, bool again) {
+  Slots& slots = working[&provider];
+  ++slots.taken;
+  if (again) ++slots.again;
+}
+
+// One of several slots is kept from those that have failed before: they make their requests at a pace.
+bool Manager::Impl::Round::hasSlot(const ProviderCare& provider, bool again) const {
+  const auto found = working.find(&provider);
+  if (found == working.end()) return true;
+  const int most = provider.ordersAtOnce();
+  return found->second.taken < most && (!again || found->second.again < std::max(1, most - 1));
+}
 
 Manager::Impl::~Impl() {
   {
@@ -128,7 +146,7 @@ Manager::Impl::Round Manager::Impl::newRound() {
     for (const auto& route : managed->routes) round.busy.insert(route.folder.get());
     Work& work = *managed->work;
     if (work.ended) continue;
-    ++round.working[&managed->providerOf(work.route)];
+    round.take(managed->providerOf(work.route), hasFailed(*managed));
     // Set back, the clock must not lengthen what hangs.
     work.deadline = std::min(work.deadline, round.now + work.longest);
     if (work.deadline > round.now) {
@@ -184,10 +202,7 @@ std::optional<Manager::Impl::Due> Manager::Impl::decideAbout(ManagedCertificate&
   bool limited = false;
   const auto limits = [&](std::size_t route, OrderKind kind) {
     const ProviderCare& provider = managed.providerOf(route);
-    if (const auto taken = round.working.find(&provider);
-        taken != round.working.end() && taken->second >= provider.ordersAtOnce()) {
-      return Time::min();
-    }
+    if (!round.hasSlot(provider, hasFailed(managed))) return Time::min();
     const Time out = provider.earliest(managed.names, kind, now);
     limited = limited || out > now;
     return out;
@@ -217,23 +232,25 @@ void Manager::Impl::sayDelayed(ManagedCertificate& managed, const CertificateCar
 
 void Manager::Impl::enqueue(ManagedCertificate& managed, const std::optional<Due>& due) {
   if (!due) return;
-  agenda_.await(managed, managed.providerOf(due->route), due->kind == Work::Kind::RenewalInfo, due->at);
+  agenda_.await(managed, managed.providerOf(due->route), hasFailed(managed), due->kind == Work::Kind::RenewalInfo,
+                due->at);
 }
 
 // Under the lock. The one that is due longest goes first, so that a name which fails again and again does not keep the
-// others of its provider waiting; and questions come after orders. What was decided before it waited is decided again:
+// others of its provider waiting, and finds a slot though failing ones with many names take long over their requests;
+// and questions come after orders. What was decided before it waited is decided again:
 // others have taken from the limits since.
 void Manager::Impl::beginWhatIsDue(Round& round) {
-  const auto hasSlot = [&](const ProviderCare& provider) { return round.working[&provider] < provider.ordersAtOnce(); };
+  const auto hasSlot = [&](const ProviderCare& provider, bool again) { return round.hasSlot(provider, again); };
   while (ManagedCertificate* managed = agenda_.first(hasSlot)) {
     const auto due = decideAbout(*managed, round);
     if (!due) continue;
     ProviderCare& provider = managed->providerOf(due->route);
-    if (!hasSlot(provider)) {
+    if (!round.hasSlot(provider, hasFailed(*managed))) {
       enqueue(*managed, due);  // the end of one of the others wakes us
       continue;
     }
-    ++round.working[&provider];
+    round.take(provider, hasFailed(*managed));
     for (const auto& route : managed->routes) round.busy.insert(route.folder.get());
     begin(*managed, due->kind, due->kind == Work::Kind::Order ? &due->attempt : nullptr, round.now);
     if (managed->work) round.next = std::min(round.next, managed->work->deadline);

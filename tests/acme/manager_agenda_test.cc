@@ -27,7 +27,7 @@ class AgendaTest : public ManagerTest {
                                       c = certificate("c.example.org");
   Agenda agenda;
   const Time now = clock.now();
-  static bool any(const ProviderCare&) { return true; }
+  static bool any(const ProviderCare&, bool) { return true; }
 };
 
 TEST_F(AgendaTest, GivesTheOneWhoseTimeHasComeAndNoOther) {
@@ -47,11 +47,11 @@ TEST_F(AgendaTest, GivesTheOneWhoseTimeHasComeAndNoOther) {
 
 TEST_F(AgendaTest, PutsWhatIsDueLongestFirstAndOrdersBeforeQuestions) {
   for (const auto* each : {&a, &b, &c}) agenda.plan(**each, now);
-  agenda.await(*a, *care, true, now - 3h);
-  agenda.await(*c, *care, false, now - 1h);
-  agenda.await(*b, *care, false, now - 1h);
+  agenda.await(*a, *care, false, true, now - 3h);
+  agenda.await(*c, *care, false, false, now - 1h);
+  agenda.await(*b, *care, false, false, now - 1h);
   EXPECT_EQ(agenda.first(any), b.get()) << "the one that came first";
-  agenda.await(*c, *care, false, now - 2h);
+  agenda.await(*c, *care, false, false, now - 2h);
   EXPECT_EQ(agenda.first(any), c.get());
   agenda.awaitNone(*c);
   agenda.awaitNone(*b);
@@ -59,18 +59,28 @@ TEST_F(AgendaTest, PutsWhatIsDueLongestFirstAndOrdersBeforeQuestions) {
 }
 
 TEST_F(AgendaTest, LetsOneWaitForOneProviderOnlyAndPassesOverThoseWithoutASlot) {
-  agenda.await(*a, *care, false, now);
-  agenda.await(*b, *other, false, now);
-  const auto onlyOther = [&](const ProviderCare& provider) { return &provider == other.get(); };
+  agenda.await(*a, *care, false, false, now);
+  agenda.await(*b, *other, false, false, now);
+  const auto onlyOther = [&](const ProviderCare& provider, bool) { return &provider == other.get(); };
   EXPECT_EQ(agenda.first(onlyOther), b.get());
-  agenda.await(*b, *care, false, now);
+  agenda.await(*b, *care, false, false, now);
   EXPECT_EQ(agenda.first(onlyOther), nullptr);
+  EXPECT_EQ(agenda.first(any), a.get());
+}
+
+TEST_F(AgendaTest, LetsOthersPastThoseThatHaveFailedBeforeWhereOnlyTheyHaveASlot) {
+  agenda.await(*a, *care, true, false, now - 2h);
+  agenda.await(*b, *care, false, false, now - 1h);
+  EXPECT_EQ(agenda.first(any), a.get()) << "it is due longer";
+  EXPECT_EQ(agenda.first([](const ProviderCare&, bool again) { return !again; }), b.get());
+  agenda.awaitNone(*b);
+  EXPECT_EQ(agenda.first([](const ProviderCare&, bool again) { return !again; }), nullptr);
   EXPECT_EQ(agenda.first(any), a.get());
 }
 
 TEST_F(AgendaTest, ForgetsWhatIsRemoved) {
   agenda.plan(*a, now);
-  agenda.await(*a, *care, false, now);
+  agenda.await(*a, *care, false, false, now);
   agenda.remove(*a);
   agenda.remove(*a);
   EXPECT_EQ(agenda.due(now), nullptr);

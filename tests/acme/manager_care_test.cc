@@ -323,6 +323,26 @@ TEST_F(CareTest, HasNoMoreOrdersAtOnceThanTheProviderAllows) {
   for (const auto& names : many) EXPECT_TRUE(waitFor(names));
 }
 
+TEST_F(CareTest, KeepsASlotForOthersThoughThoseThatHaveFailedBeforeTakeLong) {
+  std::vector<Names> failing;
+  for (int i = 0; i < 3; ++i) failing.push_back({"n" + std::to_string(i) + ".example.org"});
+  for (const auto& names : failing) ca.unresolvable(names.front());
+  Plan plan = wanting(failing);
+  plan.providers[0].orders = 2;
+  run(plan);
+  for (const auto& names : failing) EXPECT_FALSE(waitFor(names));
+  const int before = ca.count("newOrder");
+  ca.failNext("newOrder", Failure::Hang, 1000);
+  pass(1h);
+  ASSERT_TRUE(eventually([&] { return ca.count("newOrder") == before + 1; }));
+  letDecide(plan);
+  EXPECT_EQ(ca.count("newOrder"), before + 1);
+  plan.certificates.push_back({"main", mail});
+  run(plan);
+  ASSERT_TRUE(eventually([&] { return ca.count("newOrder") == before + 2; }));
+  EXPECT_EQ(statusOf(mail).state, CertificateState::Issuing);
+}
+
 TEST_F(CareTest, ObeysWhatA429ToldAcrossARestart) {
   ca.retryAfter(5h);
   ca.failNext("newOrder", Failure::RateLimited);
