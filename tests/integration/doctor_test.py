@@ -41,7 +41,7 @@ tls.implicit = true
         server = self.server(config, name=name, start=False)
         return self.look(server, status)
 
-    def look(self, server, status, within=(), seconds=30):
+    def look(self, server, status, within=(), seconds=60):
         """`within`: a command that runs the one behind it."""
         began = time.monotonic()
         done = subprocess.run([*within, support.POSTERN, "doctor", "--config", server.config, "--json", "--resolver",
