@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "acme/error.h"
+#include "tests/support/needs_descriptors.h"
 #include "tests/support/temporary_folder.h"
 
 namespace postern::acme {
@@ -241,12 +242,6 @@ TEST_F(LedgerFileTest, SaysThatTheDiskFailedAndCountsAllTheSame) {
   EXPECT_FALSE(passes({"a.example.org"}));
 }
 
-// Not where the undefined behaviour sanitizer needs descriptors itself, to look at an object's type.
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer) || __has_feature(address_sanitizer)
-#define POSTERN_NEEDS_DESCRIPTORS
-#endif
-#endif
 #ifndef POSTERN_NEEDS_DESCRIPTORS
 TEST_F(LedgerFileTest, KeepsWhatIsOnDiskAndWhatHappenedWhileItCouldNotBeRead) {
   for (int i = 0; i < 3; ++i) record(Kind::FailedValidation, {"a.example.org"});

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <vector>
 
+#include "tests/support/needs_descriptors.h"
 #include "tests/support/temporary_folder.h"
 
 namespace postern::tls {
@@ -199,12 +200,6 @@ TEST_F(FileWatchTest, GoesOverToOtherFiles) {
   EXPECT_EQ(looks_.count(), before + 1);
 }
 
-// Not where the undefined behaviour sanitizer needs descriptors itself, to look at an object's type.
-#if defined(__has_feature)
-#if __has_feature(undefined_behavior_sanitizer) || __has_feature(address_sanitizer)
-#define POSTERN_NEEDS_DESCRIPTORS
-#endif
-#endif
 #ifndef POSTERN_NEEDS_DESCRIPTORS
 TEST_F(FileWatchTest, SaysWhereItCannotListenOnceAndLooksByTheClock) {
   LogSettings toFile;
