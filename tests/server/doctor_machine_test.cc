@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "server/doctor_rights.h"
 #include "tests/server/doctor_fixture.h"
@@ -13,16 +14,22 @@
 namespace postern::server {
 namespace {
 
-TEST_F(Doctor, FindsAPortThatSomebodyElseHolds) {
-  const int held = ::socket(AF_INET, SOCK_STREAM, 0);
+// A socket that listens there, and its port; 0 when that cannot be.
+std::pair<int, std::uint16_t> listenAt(std::uint32_t address) {
+  const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in at{};
   at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  ASSERT_EQ(::bind(held, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
-  ASSERT_EQ(::listen(held, 1), 0);
+  at.sin_addr.s_addr = htonl(address);
   socklen_t size = sizeof at;
-  ::getsockname(held, reinterpret_cast<sockaddr*>(&at), &size);
-  provider.port = ntohs(at.sin_port);
+  const bool listens = ::bind(socket, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 && ::listen(socket, 1) == 0 &&
+                       ::getsockname(socket, reinterpret_cast<sockaddr*>(&at), &size) == 0;
+  return {socket, listens ? ntohs(at.sin_port) : std::uint16_t{0}};
+}
+
+TEST_F(Doctor, FindsAPortThatSomebodyElseHolds) {
+  const auto [held, port] = listenAt(INADDR_LOOPBACK);
+  ASSERT_NE(port, 0);
+  provider.port = port;
   provider.challengeBind = "127.0.0.1";
   auto findings = examinePorts(of, provider);
   std::erase_if(findings, [](const Finding& each) { return each.weight == Weight::Note; });
@@ -41,20 +48,14 @@ TEST_F(Doctor, FindsAPortThatSomebodyElseHolds) {
 }
 
 TEST_F(Doctor, LeavesAPortAloneThatIsHeldOnAnotherAddress) {
-  const int held = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
-  ASSERT_EQ(::bind(held, reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
-  ASSERT_EQ(::listen(held, 1), 0);
-  socklen_t size = sizeof at;
-  ::getsockname(held, reinterpret_cast<sockaddr*>(&at), &size);
-  provider.port = ntohs(at.sin_port);
+  const auto [held, port] = listenAt(INADDR_LOOPBACK + 1);
+  ASSERT_NE(port, 0);
+  provider.port = port;
   provider.challengeBind = "127.0.0.1";
   EXPECT_TRUE(one(examinePorts(of, provider), Weight::Note, "connects to port 443"));
   // One that the listeners bind is looked at, and not the first alone.
   config::ListenerConfig listener;
-  listener.listener.bind = {{"127.0.0.1", ntohs(at.sin_port)}, {"127.0.0.2", ntohs(at.sin_port)}};
+  listener.listener.bind = {{"127.0.0.1", port}, {"127.0.0.2", port}};
   of.settings.listeners = {listener};
   auto findings = examinePorts(of, provider);
   std::erase_if(findings, [](const Finding& each) { return each.weight == Weight::Note; });

@@ -9,6 +9,17 @@
 
 namespace postern::server::testing {
 
+// A listener with ACME, and nothing else.
+inline const std::string base = R"(
+server.hostname = "mail.example.org"
+server.tls.acme = "le"
+[server.listener.imaps]
+bind = "127.0.0.1:993"
+protocol = "imap"
+[acme.le]
+cache = "cache"
+)";
+
 inline config::Loaded loaded(const std::string& text) {
   config::Surroundings surroundings;
   surroundings.environment = [](const std::string&) { return std::nullopt; };

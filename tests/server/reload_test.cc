@@ -8,17 +8,8 @@
 namespace postern::server {
 namespace {
 
+using testing::base;
 using testing::settings;
-
-const std::string base = R"(
-server.hostname = "mail.example.org"
-server.tls.acme = "le"
-[server.listener.imaps]
-bind = "127.0.0.1:993"
-protocol = "imap"
-[acme.le]
-cache = "cache"
-)";
 
 std::string replaced(std::string text, const std::string& what, const std::string& with) {
   return text.replace(text.find(what), what.size(), with);

@@ -10,15 +10,7 @@
 namespace postern::server {
 namespace {
 
-const std::string base = R"(
-server.hostname = "mail.example.org"
-server.tls.acme = "le"
-[server.listener.imaps]
-bind = "127.0.0.1:993"
-protocol = "imap"
-[acme.le]
-cache = "cache"
-)";
+using testing::base;
 
 class ServingTest : public ::testing::Test {
  protected:
