@@ -36,8 +36,10 @@ bool refusesRequest(const Problem& problem) {
 }
 
 // Whether newOrder may fare better without `replaces` (RFC 9773 section 5): the CA refused the request, and not for
-// what stays the same without it. CAs name the reason differently: alreadyReplaced, malformed, unauthorized, ...
-bool mayBlameReplaces(const Problem& problem) {
+// what stays the same without it. CAs name the reason differently: alreadyReplaced, malformed, unauthorized, ... Some
+// trip over it (Pebble 2.10 over one serial number in 256: letsencrypt/pebble#550) and would at each attempt, up to the
+// expiry. Whoever tells when to come again is not asked before.
+bool mayBlameReplaces(const Error& error) {
   static constexpr std::string_view otherReasons[] = {"rateLimited",
                                                       "badNonce",
                                                       "accountDoesNotExist",
@@ -47,7 +49,9 @@ bool mayBlameReplaces(const Problem& problem) {
                                                       "unsupportedIdentifier",
                                                       "caa",
                                                       "invalidProfile"};
+  const Problem& problem = error.problem;
   const std::string type = problem.shortType();
+  if (problem.status == 500) return type == "serverInternal" && !error.retryAfter;
   return problem.status >= 400 && problem.status < 500 && problem.status != 408 && problem.status != 429 &&
          !type.starts_with("postern:") && !isOneOf(type, otherReasons);
 }
@@ -140,7 +144,7 @@ Order Issuance::ordered(std::stop_token stop) {
   try {
     return client_.newOrder({request_.names, request_.profile, request_.replaces}, stop);
   } catch (const Error& error) {
-    if (request_.replaces.empty() || !mayBlameReplaces(error.problem)) throw;
+    if (request_.replaces.empty() || !mayBlameReplaces(error)) throw;
     log_.warn("acme.order.replaces-refused", {{"names", joined(request_.names)},
                                               {"replaces", request_.replaces},
                                               {"type", error.problem.shortType()},

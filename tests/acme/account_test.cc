@@ -263,7 +263,7 @@ TEST_F(Revocation, UsesNeitherTheReusedKeyNorThatOfAnOrderUnderWay) {
 TEST_F(Revocation, OrdersTheSuccessorAlsoAfterAFailureAndARestart) {
   begin();
   const std::string serial = served(mail)->serial(), key = keyOf(mail);
-  ca.failNext("newOrder", Failure::ServerError);
+  ca.failNext("newOrder", Failure::Refused);
   manager->revoke(mail.front(), "", 0, {});
   ASSERT_TRUE(eventually([&] { return statusOf(mail).attempts > 0; }));
   EXPECT_EQ(served(mail)->serial(), serial);  // better than none

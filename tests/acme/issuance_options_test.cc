@@ -112,7 +112,7 @@ TEST_F(IssuanceOptionsTest, TellsTheCaWhatItReplaces) {
 
 TEST_F(IssuanceOptionsTest, OrdersWithoutReplacesAtOnceWhereTheCaRefusesIt) {
   request.replaces = "aki.serial";
-  for (const char* type : {"alreadyReplaced", "malformed", "unauthorized", "conflict"}) {
+  for (const char* type : {"alreadyReplaced", "malformed", "unauthorized", "conflict", "serverInternal"}) {
     ca.refuseReplaces(type);
     const int orders = ca.orders(), lines = timesLogged("acme.order.replaces-refused");
     const Time begun = clock.now();
@@ -133,7 +133,7 @@ TEST_F(IssuanceOptionsTest, OrdersWithoutReplacesWhereAnotherOrderReplacedItAlre
   EXPECT_EQ(ca.replaced().size(), 1U);
 }
 
-TEST_F(IssuanceOptionsTest, BlamesReplacesForNoRefusalThatHasAnotherReason) {
+TEST_F(IssuanceOptionsTest, BlamesReplacesForNoRefusalThatHasAnotherReasonOrTellsWhenToCome) {
   request.replaces = "aki.serial";
   for (const char* type : {"rateLimited", "accountDoesNotExist", "userActionRequired", "rejectedIdentifier",
                            "unsupportedIdentifier", "caa", "serverInternal"}) {

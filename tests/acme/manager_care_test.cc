@@ -56,14 +56,17 @@ TEST_F(CareTest, OrdersOnceInSixHoursThoughEveryWindowSaysNow) {
   EXPECT_EQ(ca.issued(), 2);
 }
 
-TEST_F(CareTest, LeavesReplacesOutWhereTheCaRefusesIt) {
+TEST_F(CareTest, LeavesReplacesOutWhereTheCaRefusesItOrTripsOverIt) {
   run(wanting({mail}));
   ASSERT_TRUE(waitFor(mail));
-  ca.refuseReplaces("alreadyReplaced");
-  manager->renew({mail, "", true});
-  ASSERT_TRUE(waitFor(mail));
-  EXPECT_EQ(ca.issued(), 2);
-  EXPECT_EQ(statusOf(mail).attempts, 0);
+  int certificates = 1;
+  for (const char* type : {"alreadyReplaced", "serverInternal"}) {
+    ca.refuseReplaces(type);
+    manager->renew({mail, "", true});
+    ASSERT_TRUE(waitFor(mail));
+    EXPECT_EQ(ca.issued(), ++certificates) << type;
+    EXPECT_EQ(statusOf(mail).attempts, 0) << type;
+  }
 }
 
 TEST_F(CareTest, IgnoresTheWindowWhereTheLookUpFails) {
@@ -141,7 +144,7 @@ TEST_F(CareTest, AsksForNoFallbacksAccountBeforeTheTimeToldAlsoAfterARestart) {
   restart();
   pass(4h);
   run(plan);
-  ca.failNext("newOrder", Failure::ServerError);  // an attempt that ends: everything was decided about
+  ca.failNext("newOrder", Failure::Refused);  // an attempt that ends: everything was decided about
   manager->renew({mail, "", true});
   EXPECT_FALSE(waitFor(mail));
   EXPECT_EQ(otherCa.count("directory"), 1);

@@ -288,6 +288,11 @@ class Newer(Case):
         self.addCleanup(proxy.stop)
         server = self.server(config(acme_section(proxy, self.folder)))
         first = server.await_certificate(NAME)["serial"]
+        while int(first, 16).bit_length() % 8 == 0:
+            # One in 256 that Pebble finds by no order: it leaves out the byte that DER puts before a first bit that is
+            # set (letsencrypt/pebble#550).
+            first = self.renew(server)
+        orders = pebble.orders_made()
         self.asked_at_the_start(pebble, server, (-7200, -3600), "https://ca.example/incident-7")
 
         def renewed():
@@ -300,7 +305,7 @@ class Newer(Case):
         after = server.certificate(NAME)
         self.assertEqual(after["state"], "valid")
         self.assertGreater(after["renew_at"], time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 86400)))
-        self.assertEqual(pebble.orders_made(), 2)
+        self.assertEqual(pebble.orders_made(), orders + 1)
 
     def test_a_renewal_window_ahead_is_where_the_renewal_is_planned(self):
         pebble = self.ca(profiles={"default": 7776000})

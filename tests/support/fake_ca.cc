@@ -55,6 +55,14 @@ void FakeCa::failNext(const std::string& stage, Failure failure, int times) {
   plans_[stage].push_back({failure, "", times});
 }
 
+int FakeCa::Refusal::statusOf(const std::string& type) {
+  if (type == "rateLimited") return 429;
+  if (type == "alreadyReplaced") return 409;
+  if (type == "serverInternal") return 500;
+  if (type == "unauthorized" || type == "userActionRequired" || type == "caa" || type == "orderNotReady") return 403;
+  return 400;
+}
+
 void FakeCa::refuseNext(const std::string& errorType, const std::string& stage, int times) {
   std::lock_guard lock(mutex_);
   plans_[stage].push_back({std::nullopt, errorType, times});

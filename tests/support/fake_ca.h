@@ -85,7 +85,8 @@ class FakeCa : public acme::Transport {
   // --- what goes wrong. Stages: those of stages(); "" is any signed request. Each of these lasts for `times` requests
   // of the stage, in the order of the calls.
   void failNext(const std::string& stage, Failure failure, int times = 1);
-  void refuseNext(const std::string& errorType, const std::string& stage = "", int times = 1);  // "rejectedIdentifier"
+  // "rejectedIdentifier"; with rateLimited and serverInternal goes a Retry-After.
+  void refuseNext(const std::string& errorType, const std::string& stage = "", int times = 1);
   void release();  // ends every Hang, and lets those to come through
   void rejectNonces(double probability, unsigned seed = 1);
   void failName(const std::string& name, acme::Problem problem);
@@ -242,6 +243,7 @@ class FakeCa : public acme::Transport {
   struct Refusal {  // thrown inside, becomes a problem document
     int status;
     std::string type, detail;
+    static int statusOf(const std::string& type);
   };
 
   template <class Change>

@@ -85,7 +85,7 @@ acme::HttpResponse FakeCa::newOrder(const Signed& request) {
 
 // RFC 9773 section 5.
 void FakeCa::demandReplaceable(const std::string& renewalId, const std::string& account) const {
-  if (refuseReplaces_) throw Refusal{*refuseReplaces_ == "alreadyReplaced" ? 409 : 400, *refuseReplaces_, "as wanted"};
+  if (refuseReplaces_) throw Refusal{Refusal::statusOf(*refuseReplaces_), *refuseReplaces_, "as wanted"};
   auto predecessor = std::find_if(issuedCertificates_.begin(), issuedCertificates_.end(),
                                   [&](const IssuedCertificate& each) { return each.renewalId == renewalId; });
   if (!renewalInfo_ || predecessor == issuedCertificates_.end() || predecessor->account != account) {

@@ -29,14 +29,6 @@ std::string inSeconds(Duration time) {
   return std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count());
 }
 
-int statusOf(const std::string& type) {
-  if (type == "rateLimited") return 429;
-  if (type == "alreadyReplaced") return 409;
-  if (type == "serverInternal") return 500;
-  if (type == "unauthorized" || type == "userActionRequired" || type == "caa" || type == "orderNotReady") return 403;
-  return 400;
-}
-
 std::optional<WrongCertificate> wrongOf(Failure failure) {
   static const std::map<Failure, WrongCertificate> kinds{
       {Failure::OtherKey, WrongCertificate::OtherKey}, {Failure::OtherNames, WrongCertificate::OtherNames},
@@ -104,8 +96,9 @@ std::optional<acme::HttpResponse> FakeCa::failedBefore(const Planned& plan, cons
                                                        std::unique_lock<std::mutex>& lock, std::stop_token stop) {
   acme::HttpResponse response;
   if (!plan.refusal.empty()) {
-    response = refuse({statusOf(plan.refusal), plan.refusal, "refused as the test wanted"});
-    if (plan.refusal == "rateLimited") response.headers.emplace("retry-after", httpDate(clock_.now() + retryAfter_));
+    response = refuse({Refusal::statusOf(plan.refusal), plan.refusal, "refused as the test wanted"});
+    if (plan.refusal == "rateLimited" || plan.refusal == "serverInternal")
+      response.headers.emplace("retry-after", httpDate(clock_.now() + retryAfter_));
     response.headers.emplace("replay-nonce", newNonce());
     return response;
   }
