@@ -187,15 +187,13 @@ bool Manager::Impl::waitFor(const std::vector<tls::CertificateId>& ids, std::sto
 
 Status Manager::Impl::status() const {
   Status status;
-  const auto served = parts_.store.current();
+  // Not in the middle of a publication: what is said to be valid here is what the listeners serve.
+  std::lock_guard publishing(publishing_);
   std::lock_guard lock(mutex_);
   const Time now = parts_.clock.now();
   for (const auto& [key, managed] : managed_) {
     for (const auto& section : managed->sections) {
-      auto one = managed->status(section, now);
-      // One that came this moment is about to be published: "valid" never stands there without its certificate.
-      if (auto found = served->find(section.id)) one.certificate = std::move(found);
-      status.certificates.push_back(std::move(one));
+      status.certificates.push_back(managed->status(section, now));
     }
   }
   for (const auto& section : sections_) {

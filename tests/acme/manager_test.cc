@@ -1,4 +1,6 @@
 // What the manager does with certificates: obtains, renews, and bears failures.
+#include <future>
+
 #include "tests/acme/manager_fixture.h"
 
 namespace postern::acme {
@@ -31,6 +33,19 @@ TEST_F(ManagerTest, ObtainsWhatIsWantedAndPublishesIt) {
   EXPECT_NE(logged().find(served(mail)->serial()), std::string::npos);
   EXPECT_EQ(timesLogged("https://ca.test/terms"), 1);
   EXPECT_TRUE(fs::exists(folderOf(mail) / "current/fullchain.pem"));
+}
+
+TEST_F(ManagerTest, SaysThatACertificateIsValidWhenEverybodyServesIt) {
+  std::future<CertificateStatus> asked;
+  std::future_status early{};
+  store->subscribe([&](const auto&) {
+    asked = std::async(std::launch::async, [&] { return statusOf(mail); });
+    early = asked.wait_for(100ms);  // a listener goes over to it
+  });
+  run(wanting({mail}));
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(early, std::future_status::timeout);
+  EXPECT_EQ(asked.get().state, CertificateState::Valid);
 }
 
 TEST_F(ManagerTest, OrdersNothingBeforeItIsStarted) {
