@@ -1,11 +1,12 @@
 """A local ACME CA on loopback: Pebble with its challenge-test DNS, in a folder of its own.
 
 Used by scripts/quickstart and by the integration tests. Every name resolves to 127.0.0.1. Ports that must be known ahead
-(Pebble's, and the tlsPort it dials) come from free_port(), which holds a lock per port below the ephemeral range.
+(Pebble's, and the tlsPort it dials) come from free_port(), which holds a lock per port outside the ephemeral range.
 """
 
 import collections
 import fcntl
+import functools
 import json
 import os
 import random
@@ -21,12 +22,28 @@ import urllib.request
 _held = {}  # port -> descriptor of its lock file, for the life of this process
 
 
+@functools.lru_cache(None)
+def _ports():
+    """Where free_port() chooses: where the kernel takes no port for somebody's connection in the next moment."""
+    wanted = range(15000, 32000)
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+            low, high = map(int, file.read().split())
+    except (OSError, ValueError):
+        return wanted
+    for ports in (wanted, range(1100, 65500)):
+        outside = [port for port in ports if not low <= port <= high]
+        if len(outside) >= 2000:
+            return outside
+    return wanted  # there is hardly anything outside
+
+
 def free_port():
     """A port of 127.0.0.1 and ::1 that nothing listens on and no other test will be given while this process lives."""
     folder = os.path.join(tempfile.gettempdir(), f"postern-test-ports-{os.getuid()}")
     os.makedirs(folder, exist_ok=True)
     while True:
-        port = random.randrange(15000, 32000)
+        port = random.choice(_ports())
         if port in _held:
             continue
         lock = os.open(os.path.join(folder, str(port)), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
