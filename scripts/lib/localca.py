@@ -38,12 +38,12 @@ def _ports():
     return wanted  # there is hardly anything outside
 
 
-def free_port():
+def free_port(among=None):
     """A port of 127.0.0.1 and ::1 that nothing listens on and no other test will be given while this process lives."""
     folder = os.path.join(tempfile.gettempdir(), f"postern-test-ports-{os.getuid()}")
     os.makedirs(folder, exist_ok=True)
     while True:
-        port = random.choice(_ports())
+        port = random.choice(among or _ports())
         if port in _held:
             continue
         lock = os.open(os.path.join(folder, str(port)), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

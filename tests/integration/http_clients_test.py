@@ -53,8 +53,10 @@ level = "debug"
         ends = run(["openssl", "x509", "-noout", "-enddate"], input=served.out).out.decode()
         expiry = ssl.cert_time_to_seconds(ends.strip().partition("=")[2])
         self.assertEqual(value("postern_served_certificate_not_after_seconds", 'listener="imaps"'), expiry)
-        # The server's own look at what it serves counts like any other connection.
+        # The server's own look at what it serves counts like any other connection; and that of above is over for the
+        # server a little later than for its client.
         wait_until(lambda: "tls.probe.ok listener=imaps " in self.server.log(), "the server has looked itself")
+        wait_until(lambda: self.server.listener("imaps")["connections"]["open"] == 0, "both looks are over")
         before = value("postern_handshakes_completed_total", 'listener="imaps"')
         accepted = value("postern_connections_accepted_total", 'listener="imaps"')
         self.imap(self.user()).logout()

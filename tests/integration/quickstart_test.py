@@ -23,7 +23,9 @@ class Quickstart(unittest.TestCase):
         self.assertRegex(done.stdout, r"imap\.office\.test +office +ecdsa-p256 +valid")
 
     def test_it_runs_until_it_is_interrupted_and_leaves_nothing_behind(self):
-        process = subprocess.Popen([sys.executable, QUICKSTART], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        # A shell that runs us in the background has us ignore SIGINT, and so would our children.
+        process = subprocess.Popen([sys.executable, QUICKSTART], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.addCleanup(process.kill)
         folder = None
         for line in process.stdout:

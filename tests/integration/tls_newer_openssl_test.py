@@ -320,8 +320,9 @@ class Places(Case):
 
     def setUp(self):
         # The server's looks at its own listeners, which take the place too, are over.
-        wait_until(lambda: all(f"tls.probe.ok listener={name} " in self.server.log() for name in ("imaps", "hasty")),
-                   "the server has seen what it serves")
+        for name in ("imaps", "hasty"):
+            wait_until(lambda: f"tls.probe.ok listener={name} " in self.server.log(), f"the server has looked at {name}")
+            wait_until(lambda: self.server.listener(name)["connections"]["open"] == 0, f"its look at {name} is over")
 
     def test_half_a_hello_holds_a_place_and_the_other_half_still_makes_a_session(self):
         go_on, said = threading.Event(), []
