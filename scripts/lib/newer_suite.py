@@ -88,6 +88,7 @@ class _Apt:
             "Dir::Etc::sourcelist": f"{state}/sources.list", "Dir::Etc::sourceparts": "-", "Dir::State": state,
             "Dir::State::lists": f"{state}/lists", "Dir::State::status": f"{state}/status",
             "Dir::Cache": f"{state}/cache", "Acquire::Languages": "none", "APT::Sandbox::User": "root",
+            "Acquire::Retries": "3",
         }.items() for option in ("-o", f"{name}={value}")]
 
     def run(self, program, *args):
