@@ -160,6 +160,12 @@ std::vector<ProbeTarget> probeTargets(const listeners::ListenerSettings& setting
   return targets;
 }
 
+std::vector<ProbeTarget> probeTargets(const listeners::ListenerSettings& settings, const listeners::Address& bound,
+                                      const tls::ServerContext& context, std::size_t most, std::uint64_t choice) {
+  return probeTargets(settings, bound, context.shownFor(settings.hostnames.front()),
+                      context.furtherNames(most, choice));
+}
+
 ProbeResult probeOnce(const ProbeTarget& target, std::chrono::milliseconds timeout, listeners::OwnVisits* visits) {
   try {
     Connected connection(target.address, timeout, visits);

@@ -41,6 +41,11 @@ std::vector<ProbeTarget> probeTargets(const listeners::ListenerSettings& setting
                                       const std::vector<tls::CertifiedKeyRef>& served,
                                       const std::vector<tls::NameShown>& further = {});
 
+// The same of what `context` serves now; of many further names at most `most`, and by `choice` which ones. For its own
+// name a listener may show another certificate than its own: while it waits for that, one of `domains` covers the name.
+std::vector<ProbeTarget> probeTargets(const listeners::ListenerSettings& settings, const listeners::Address& bound,
+                                      const tls::ServerContext& context, std::size_t most, std::uint64_t choice);
+
 struct ProbeResult {
   bool served = false;  // the expected certificate came
   std::string words;    // what came instead, or why nothing did

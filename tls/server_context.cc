@@ -94,6 +94,15 @@ Served ServerContext::served() const {
   return serving_.load()->served;
 }
 
+std::vector<CertifiedKeyRef> ServerContext::shownFor(std::string_view name) const {
+  const auto serving = serving_.load();
+  const ShownSet* const found = serving->selection.find(name);
+  if (!found) return serving->served.all();
+  std::vector<CertifiedKeyRef> certificates;
+  for (const Shown& one : *found) certificates.push_back(one.certificate);
+  return certificates;
+}
+
 std::vector<NameShown> ServerContext::furtherNames(std::size_t most, std::uint64_t choice) const {
   const auto serving = serving_.load();
   std::vector<NameShown> names;

@@ -90,6 +90,8 @@ class ServerContext {
   void serveMeanwhile(Served meanwhile);
 
   Served served() const;
+  // What a client that asks for this name is shown: served(), or a certificate that goes before it at the selection.
+  std::vector<CertifiedKeyRef> shownFor(std::string_view name) const;
   // Names that are served by others than the own certificates: of many only `most`, and by `choice` which of them.
   std::vector<NameShown> furtherNames(std::size_t most, std::uint64_t choice) const;
   std::shared_ptr<const ServingPlan> plan() const;
