@@ -5,6 +5,7 @@
 
 #include "listeners/socket.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/held_port.h"
 
 namespace postern::server {
 namespace {
@@ -13,9 +14,9 @@ using acme::ChallengeType;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-listeners::ListeningSocketRef takenPort() {
-  return std::make_shared<listeners::ListeningSocket>(listeners::Address{"127.0.0.1", 0}, listeners::SocketOptions{},
-                                                      false);
+listeners::ListeningSocketRef listenAt(const support::HeldPort& port) {
+  return std::make_shared<listeners::ListeningSocket>(listeners::Address{"127.0.0.1", port.number()},
+                                                      listeners::SocketOptions{}, false);
 }
 
 struct ChallengeListenersTest : ::testing::Test {
@@ -25,7 +26,8 @@ struct ChallengeListenersTest : ::testing::Test {
 };
 
 TEST_F(ChallengeListenersTest, TryAnAddressThatIsTakenAgainEveryMinuteAndThenForgetTheError) {
-  auto taken = takenPort();
+  const support::HeldPort port;
+  auto taken = listenAt(port);
   listeners.want({{taken->bound(), ChallengeType::Http01, {"le"}}});
   ASSERT_EQ(listeners.errors().count("le"), 1U);
   EXPECT_EQ(listeners.errors()["le"].type, "postern:challenge-port");
@@ -41,7 +43,9 @@ TEST_F(ChallengeListenersTest, TryAnAddressThatIsTakenAgainEveryMinuteAndThenFor
 }
 
 TEST_F(ChallengeListenersTest, KeepTheErrorOfOneAddressWhenAnotherOfTheSameProviderOpens) {
-  auto first = takenPort(), second = takenPort();
+  const support::HeldPort one, other;
+  auto first = listenAt(one);
+  const auto second = listenAt(other);
   const ChallengeAddress alpn{first->bound(), ChallengeType::TlsAlpn01, {"le"}};
   const ChallengeAddress http{second->bound(), ChallengeType::Http01, {"le"}};
   listeners.want({alpn, http});
@@ -55,7 +59,8 @@ TEST_F(ChallengeListenersTest, KeepTheErrorOfOneAddressWhenAnotherOfTheSameProvi
 }
 
 TEST_F(ChallengeListenersTest, GiveAPortUpThatIsNotWantedAnyMore) {
-  const auto address = takenPort()->bound();
+  const support::HeldPort port;
+  const listeners::Address address{"127.0.0.1", port.number()};
   listeners.want({{address, ChallengeType::Http01, {"le"}}});
   EXPECT_THAT(listeners.errors(), IsEmpty());
   EXPECT_ANY_THROW(listeners::ListeningSocket(address, listeners::SocketOptions{}, false));

@@ -6,30 +6,33 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <utility>
 
 #include "server/doctor_rights.h"
 #include "tests/server/doctor_fixture.h"
+#include "tests/support/held_port.h"
 
 namespace postern::server {
 namespace {
 
-// A socket that listens there, and its port; 0 when that cannot be.
-std::pair<int, std::uint16_t> listenAt(std::uint32_t address) {
+// A socket that listens there; -1 when that cannot be.
+int listenAt(std::uint32_t address, std::uint16_t port) {
   const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
+  const int on = 1;
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(address);
-  socklen_t size = sizeof at;
-  const bool listens = ::bind(socket, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 && ::listen(socket, 1) == 0 &&
-                       ::getsockname(socket, reinterpret_cast<sockaddr*>(&at), &size) == 0;
-  return {socket, listens ? ntohs(at.sin_port) : std::uint16_t{0}};
+  at.sin_port = htons(port);
+  ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (::bind(socket, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0 && ::listen(socket, 1) == 0) return socket;
+  ::close(socket);
+  return -1;
 }
 
 TEST_F(Doctor, FindsAPortThatSomebodyElseHolds) {
-  const auto [held, port] = listenAt(INADDR_LOOPBACK);
-  ASSERT_NE(port, 0);
-  provider.port = port;
+  const support::HeldPort port;
+  const int held = listenAt(INADDR_LOOPBACK, port.number());
+  ASSERT_GE(held, 0);
+  provider.port = port.number();
   provider.challengeBind = "127.0.0.1";
   auto findings = examinePorts(of, provider);
   std::erase_if(findings, [](const Finding& each) { return each.weight == Weight::Note; });
@@ -48,14 +51,15 @@ TEST_F(Doctor, FindsAPortThatSomebodyElseHolds) {
 }
 
 TEST_F(Doctor, LeavesAPortAloneThatIsHeldOnAnotherAddress) {
-  const auto [held, port] = listenAt(INADDR_LOOPBACK + 1);
-  ASSERT_NE(port, 0);
-  provider.port = port;
+  const support::HeldPort port;
+  const int held = listenAt(INADDR_LOOPBACK + 1, port.number());
+  ASSERT_GE(held, 0);
+  provider.port = port.number();
   provider.challengeBind = "127.0.0.1";
   EXPECT_TRUE(one(examinePorts(of, provider), Weight::Note, "connects to port 443"));
   // One that the listeners bind is looked at, and not the first alone.
   config::ListenerConfig listener;
-  listener.listener.bind = {{"127.0.0.1", port}, {"127.0.0.2", port}};
+  listener.listener.bind = {{"127.0.0.1", port.number()}, {"127.0.0.2", port.number()}};
   of.settings.listeners = {listener};
   auto findings = examinePorts(of, provider);
   std::erase_if(findings, [](const Finding& each) { return each.weight == Weight::Note; });

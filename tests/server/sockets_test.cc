@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/support/held_port.h"
 
 namespace postern::server {
 namespace {
@@ -24,13 +25,9 @@ std::vector<Held> heldOf(const std::map<std::string, std::vector<listeners::List
   return held;
 }
 
-// A port that was free a moment ago on every address of this machine.
-std::uint16_t freePort() {
-  return listeners::ListeningSocket({"::", 0}, listeners::SocketOptions{}, false).bound().port;
-}
-
 TEST(Sockets, GoOnWhereTheirAddressIsStillWantedWhoeverWantsIt) {
-  const Address address{"127.0.0.1", freePort()};
+  const support::HeldPort port;
+  const Address address{"127.0.0.1", port.number()};
   const auto first = bindAll({listener("one", {address})}, {});
   const auto next = bindAll({listener("two", {address})}, heldOf(first));
   EXPECT_EQ(next.at("two"), first.at("one"));
@@ -58,7 +55,8 @@ TEST(Sockets, ThatCannotBeBoundAreAnErrorThatNamesTheAddress) {
 }
 
 TEST(Sockets, OfAnyIpv6AddressServeIpv4TooUnlessThatIsBoundAsWell) {
-  const auto port = freePort();
+  const support::HeldPort held;
+  const auto port = held.number();
   const auto both = bindAll({listener("six", {{"::", port}}), listener("four", {{"0.0.0.0", port}})}, {});
   EXPECT_TRUE(both.at("six").front()->v6Only());
   // The IPv4 listener goes: its socket is adopted, so that IPv4 is still served.
