@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -116,7 +117,7 @@ int inChild(const std::function<int()>& work, Duration limit) {
   while (told < 0 && Steady::now() < deadline) {
     std::array<pollfd, 3> waiting{{{output.out(), POLLIN, 0}, {errors.out(), POLLIN, 0}, {status.out(), POLLIN, 0}}};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Steady::now());
-    ::poll(waiting.data(), waiting.size(), static_cast<int>(left.count()));
+    ::poll(waiting.data(), waiting.size(), static_cast<int>(std::max(left.count(), decltype(left.count()){0})));
     told = ::read(status.out(), &last, 1);  // before the output, which was there before it
     passOn(output, STDOUT_FILENO);
     passOn(errors, STDERR_FILENO);
