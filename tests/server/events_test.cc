@@ -176,13 +176,13 @@ TEST_F(Events, AreFinishedWhenTheServerEndsOrEndedWithinTwoSeconds) {
   } while (out() != "failing\nrenewed\n" && std::chrono::steady_clock::now() - asked >= 1s);
   EXPECT_EQ(out(), "failing\nrenewed\n");
   {
-    EventHook hook(clock, log);
+    EventHook hook(clock, log, 1h);
     hook.configure(program("trap '' TERM; echo started; while :; do sleep 1000; done"));
     hook.tell(event(Event::Kind::Failing));
     ASSERT_TRUE(says("started"));
     asked = std::chrono::steady_clock::now();
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - asked, 20s);  // long before its time limit, on a busy machine too
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, 1min);  // long before its time limit, on a busy machine too
   EXPECT_NE(logged().find("killed at the stop"), std::string::npos);
 }
 
