@@ -20,7 +20,7 @@ using Lines = std::vector<std::string>;
 
 class Run : public ::testing::Test {
  protected:
-  ProgramEnd sh(const std::string& script, const std::string& input = "", Duration limit = 30s,
+  ProgramEnd sh(const std::string& script, const std::string& input = "", Duration limit = 1min,
                 std::stop_token stop = {}) {
     Program program{{"sh", "-c", script, "sh"}, input};
     program.limit = limit;
@@ -140,13 +140,14 @@ TEST_F(Run, KillsTheProgramAtAStopRequestWithinASecond) {
   std::stop_source stop;
   std::chrono::steady_clock::time_point asked;
   Program program{{"sh", "-c", "trap '' TERM; echo $$; while :; do sleep 1000; done"}, ""};
+  program.limit = 1h;
   const auto end = runProgram(program, stop.get_token(), [&](std::string_view line) {
     lines.emplace_back(line);
     asked = std::chrono::steady_clock::now();
     stop.request_stop();
   });
   EXPECT_EQ(end.how, ProgramEnd::How::Stopped);
-  EXPECT_LT(std::chrono::steady_clock::now() - asked, 10s);  // not at its time limit, on a busy machine either
+  EXPECT_LT(std::chrono::steady_clock::now() - asked, 1min);  // not at its time limit, on a busy machine either
   EXPECT_TRUE(gone());
 }
 
@@ -156,7 +157,7 @@ TEST_F(Run, ObeysTheTimeLimitOfAProgramThatNeverStopsWriting) {
 }
 
 TEST_F(Run, DoesNotWaitForWhatTheProgramLeftInTheBackground) {
-  const auto end = sh("sleep 1000 & echo $!; exit 0", "", 20s);
+  const auto end = sh("sleep 1000 & echo $!; exit 0");
   EXPECT_TRUE(end.succeeded());
   ASSERT_EQ(lines.size(), 1U);
   ::kill(static_cast<pid_t>(std::stol(lines[0])), SIGKILL);
