@@ -197,8 +197,8 @@ TEST(Connection, CountsIdlenessFromTheLastByte) {
   auto settings = plainSettings();
   settings.idleTimeout = 400ms;
   Stage stage(settings);
-  Client client(stage.port());
   const auto begin = std::chrono::steady_clock::now();
+  Client client(stage.port());
   client.readTo();
   auto last = begin;  // when something was said that was answered
   std::string answer;
