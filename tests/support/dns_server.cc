@@ -95,7 +95,8 @@ std::string withTsigError(std::string answer, const ldns_rr* asked, char error) 
 int bound(int type, const std::string& address, std::uint16_t port) {
   const int descriptor = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
   const int on = 1;
-  ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  // Of two datagram sockets that both set it, the system may give the second the port of the first.
+  if (type == SOCK_STREAM) ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in where{};
   where.sin_family = AF_INET;
   where.sin_port = htons(port);
