@@ -94,8 +94,7 @@ void Application::start() {
     const auto running = running_.load();
     const auto* one = find(*running, id);
     if (!one || !one->context || one->bound.empty()) return {};
-    return probeTargets(one->config.listener, one->bound.front(), one->context->served().all(),
-                        one->context->furtherNames(mostNamesProbed, choice));
+    return probeTargets(one->config.listener, one->bound.front(), *one->context, mostNamesProbed, choice);
   };
   prober_ = std::make_unique<Prober>(log_, targets, &ownVisits_);
   loadState_.store(std::make_shared<const LoadState>(LoadState{clock_.now(), {}}));
@@ -125,6 +124,7 @@ void Application::handleSignals() {
       case SIGUSR1:
         if (const std::string reason = log_.reopen(); !reason.empty()) {
           log_.error("log.reopen.failed", {{"error", reason}});
+          std::cerr << "postern: " << reason << "\n";  // what is written to is out of sight by now
         }
         break;
       default: stopping_ = true; return;
