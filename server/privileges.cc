@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <deque>
 #include <filesystem>
 #include <memory>
 
@@ -37,15 +38,16 @@ void keepOnlyBinding() {
   }
 }
 
-// Creates the folder with its missing parents; the new ones belong to `identity`.
-void makeDirectory(const fs::path& wanted, mode_t mode, const std::optional<Identity>& identity) {
+// Creates the folder that `key` names, with its missing parents; the new ones belong to `identity`.
+void makeDirectory(const std::string& key, const fs::path& wanted, mode_t mode,
+                   const std::optional<Identity>& identity) {
   const fs::path path = fs::absolute(wanted);
   std::vector<fs::path> missing;
   for (fs::path at = path; !at.empty() && !fs::exists(at); at = at.parent_path()) missing.push_back(at);
   try {
     createDirectories(path, mode);
   } catch (const SystemError& error) {
-    throw PrivilegeError(fmt::format("{}; {} is {}: create the directory, or choose another", error.what(),
+    throw PrivilegeError(fmt::format("{}: {}; {} is {}: create the directory, or choose another", key, error.what(),
                                      missing.empty() ? path.string() : missing.back().parent_path().string(),
                                      ownership(missing.empty() ? path : missing.back().parent_path())));
   }
@@ -59,17 +61,52 @@ void makeDirectory(const fs::path& wanted, mode_t mode, const std::optional<Iden
 
 void makeLogFile(const std::string& file, const std::optional<Identity>& identity) {
   const fs::path path = fs::absolute(file);
-  if (path.has_parent_path()) makeDirectory(path.parent_path(), 0750, identity);
+  if (path.has_parent_path()) makeDirectory("global.tracing.path", path.parent_path(), 0750, identity);
   const bool fresh = !fs::exists(path);
   int descriptor = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
   if (descriptor < 0) {
-    throw PrivilegeError(fmt::format("cannot open the log file {}: {}; its directory is {}", path.string(),
-                                     errnoText(errno), ownership(path.parent_path())));
+    throw PrivilegeError(fmt::format("global.tracing.path: cannot open the log file {}: {}; its directory is {}",
+                                     path.string(), errnoText(errno), ownership(path.parent_path())));
   }
   const bool given = !fresh || !identity || ::fchown(descriptor, identity->uid, identity->gid) == 0;
   const int reason = errno;
   ::close(descriptor);
   if (!given) throw PrivilegeError("cannot give " + file + " to " + identity->user + ": " + errnoText(reason));
+}
+
+// What keeps this user from a file: the first folder on the way to it that he may not pass, links followed as the
+// kernel does, or the file itself. certbot's live/ leads through two folders that only root may pass.
+struct Barrier {
+  fs::path path;
+  bool isFolder;
+};
+Barrier barrierBefore(const fs::path& file) {
+  constexpr int mostLinks = 40;
+  const fs::path whole = fs::absolute(file);
+  std::deque<fs::path> ahead(whole.begin(), whole.end());
+  fs::path at = "/";
+  for (int links = 0; !ahead.empty();) {
+    const fs::path part = ahead.front();
+    ahead.pop_front();
+    if (part.has_root_directory()) {
+      at = "/";
+      continue;
+    }
+    if (::access(at.c_str(), X_OK) != 0) return {at, true};
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      at = at.parent_path();
+      continue;
+    }
+    std::error_code noLink;
+    const fs::path target = fs::read_symlink(at / part, noLink);
+    if (noLink || ++links > mostLinks) {
+      at /= part;
+    } else {
+      ahead.insert(ahead.begin(), target.begin(), target.end());
+    }
+  }
+  return {at, false};
 }
 
 }  // namespace
@@ -120,10 +157,12 @@ std::optional<Identity> identityOf(const config::RunAs& runAs) {
 }
 
 void prepareDirectories(const config::Settings& settings, const std::optional<Identity>& identity) {
-  for (const auto& provider : settings.providers) makeDirectory(provider.cache, 0700, identity);
-  if (!settings.maildir.empty()) makeDirectory(settings.maildir, 0700, identity);
+  for (const auto& provider : settings.providers) {
+    makeDirectory("acme." + provider.name + ".cache", provider.cache, 0700, identity);
+  }
+  if (!settings.maildir.empty()) makeDirectory("storage.maildir", settings.maildir, 0700, identity);
   if (!settings.log.file.empty()) makeLogFile(settings.log.file, identity);
-  makeDirectory(fs::absolute(settings.controlSocket).parent_path(), 0755, identity);
+  makeDirectory("control.socket", fs::absolute(settings.controlSocket).parent_path(), 0755, identity);
 }
 
 void become(const Identity& identity) {
@@ -147,11 +186,20 @@ std::vector<std::string> unreadableFiles(const std::vector<std::string>& files) 
     const int reason = errno;
     const passwd* user = ::getpwuid(::geteuid());
     const std::string who = user ? user->pw_name : std::to_string(::geteuid());
-    const std::string parent = fs::absolute(file).parent_path();
-    failures.push_back(fmt::format(
-        "{0}: {1} cannot read it, so every reload would fail: {2}; the file is {3}, its directory {4} is {5}; "
-        "give it to a group of {1} with mode 0640, and the directory 0750",
-        file, who, errnoText(reason), ownership(file), parent, ownership(parent)));
+    std::string failure =
+        fmt::format("{}: {} cannot read it, so every reload would fail: {}; ", file, who, errnoText(reason));
+    const Barrier barrier = reason == EACCES ? barrierBefore(file) : Barrier{fs::absolute(file).parent_path(), true};
+    const std::string path = barrier.path.string();
+    if (reason != EACCES) {
+      failure += fmt::format("its directory {} is {}", path, ownership(path));
+    } else if (barrier.isFolder) {
+      failure += fmt::format("on the way, the directory {0} is {1}; give it to a group of {2} with mode 0750", path,
+                             ownership(path), who);
+    } else {
+      failure +=
+          fmt::format("the file {0} is {1}; give it to a group of {2} with mode 0640", path, ownership(path), who);
+    }
+    failures.push_back(std::move(failure));
   }
   return failures;
 }
