@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "server/application.h"
+#include "server/renew_result.h"
 
 namespace postern::server {
 
@@ -43,6 +44,8 @@ Json Application::controlRenew(const Json& request, Rights rights, std::stop_tok
   if (renew.names.empty() && !request["all"].boolean()) return refusal("renew needs a NAME or --all");
   if (renew.force && rights != Rights::All) return refusal("--force needs root or the server's user");
   auto& manager = serving_->manager();
+  const bool wait = request["wait"].boolean();
+  const acme::Status before = wait ? manager.status() : acme::Status{};
   const acme::RenewAnswer answer = manager.renew(renew);
   if (answer.certificates.empty()) {
     return refusal(renew.names.empty()
@@ -60,14 +63,9 @@ Json Application::controlRenew(const Json& request, Rights rights, std::stop_tok
     if (one.ordered) ordered.push_back(one.id);
   }
   Json reply = Json::Object{{"ok", true}, {"certificates", certificates}};
-  if (!request["wait"].boolean() || ordered.empty() || manager.waitFor(ordered, stop)) return reply;
-  std::vector<std::string> reasons;
-  for (const auto& status : manager.status().certificates) {
-    if (std::find(ordered.begin(), ordered.end(), status.id) == ordered.end() || !status.lastError) continue;
-    reasons.push_back(joined(status.names) + ": " + status.lastError->type + ": " + status.lastError->detail);
-  }
+  if (!wait || ordered.empty() || manager.waitFor(ordered, stop)) return reply;
   reply["ok"] = false;
-  reply["error"] = reasons.empty() ? "the order did not end in a certificate" : joined(reasons, "\n");
+  reply["error"] = stop.stop_requested() ? "the server is stopping" : whyNoneCame(ordered, before, manager.status());
   return reply;
 }
 
