@@ -13,6 +13,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,9 @@
 namespace postern::server {
 
 // Error: issuance or renewal fails of it, now or at its time. Warning: it may. Note: worth knowing.
+// Behind the name of a section: the staging that it names by its URL, which has its settings otherwise.
+inline constexpr std::string_view stagingByUrl = " (staging)";
+
 enum class Weight { Error, Warning, Note };
 
 struct Finding {

@@ -48,7 +48,7 @@ std::vector<acme::Provider> needed(const config::Settings& settings, const acme:
       add(*other);
     } else {
       acme::Provider staging = *provider;
-      staging.name = provider->name + " (staging)";
+      staging.name = provider->name + std::string(stagingByUrl);
       staging.directory = provider->staging;
       add(staging);
     }
@@ -68,7 +68,7 @@ Findings prepare(const std::string& configFile, const std::string& resolver, Pre
   for (const auto& one : everything.loaded.diagnostics.all) {
     if (one.severity == config::Severity::Note) continue;
     findings.push_back({one.severity == config::Severity::Error ? Weight::Error : Weight::Warning, "configuration",
-                        one.place.file + ":" + std::to_string(one.place.line),
+                        one.place.file + ":" + std::to_string(std::max(one.place.line, 1)),
                         one.key.empty() ? one.problem : one.key + ": " + one.problem, one.remedy});
   }
   if (!everything.loaded.settings) return findings;

@@ -12,12 +12,19 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// The key that says it; a staging that is named by its URL has the settings of the section that names it.
+std::string keyOf(const acme::Provider& provider, const std::string& key) {
+  const std::string& name = provider.name;
+  if (!name.ends_with(stagingByUrl)) return "acme." + name + "." + key;
+  return "acme." + name.substr(0, name.size() - stagingByUrl.size()) + "." + (key == "directory" ? "staging" : key);
+}
+
 Finding unreachable(const acme::Provider& provider, const acme::Problem& problem) {
   std::string remedy = "check the URL, this host's network and firewall, and whether the CA is up";
   if (problem.detail.find("certificate") != std::string::npos) {
-    remedy = "if this CA is private, set acme." + provider.name + ".ca-file to its root; else check the clock";
-  } else if (problem.detail.find("resolve") != std::string::npos) {
-    remedy = "check the host name in acme." + provider.name + ".directory and /etc/resolv.conf";
+    remedy = "if this CA is private, set " + keyOf(provider, "ca-file") + " to its root; else check the clock";
+  } else if (problem.detail.find("esolv") != std::string::npos) {
+    remedy = "check the host name in " + keyOf(provider, "directory") + " and /etc/resolv.conf";
   }
   return {Weight::Error, "directory", provider.name, provider.directory + ": " + problem.detail, remedy};
 }
@@ -35,12 +42,11 @@ void lookAtClock(const acme::Provider& provider, const acme::HttpResponse& respo
 
 void lookAtMeta(const acme::Provider& provider, const DirectoryFacts& facts, Findings& findings) {
   const Json& meta = facts.meta;
-  const std::string section = "acme." + provider.name + ".";
   if (meta["externalAccountRequired"].boolean() && !provider.externalAccount && facts.accountUrl.empty()) {
-    findings.push_back(
-        {Weight::Error, "directory", provider.name,
-         "the CA binds new accounts to one that it gave out itself, and none is configured",
-         "get a key id and an HMAC key from the CA and set " + section + "eab.key-id and " + section + "eab.hmac-key"});
+    findings.push_back({Weight::Error, "directory", provider.name,
+                        "the CA binds new accounts to one that it gave out itself, and none is configured",
+                        "get a key id and an HMAC key from the CA and set " + keyOf(provider, "eab.key-id") + " and " +
+                            keyOf(provider, "eab.hmac-key")});
   }
   if (!provider.profile.empty()) {
     std::vector<std::string> offered;
@@ -49,7 +55,8 @@ void lookAtMeta(const acme::Provider& provider, const DirectoryFacts& facts, Fin
       findings.push_back({Weight::Error, "directory", provider.name,
                           "the CA has no profile " + provider.profile +
                               (offered.empty() ? "; it offers none" : "; it offers " + joined(offered, ", ")),
-                          "set " + section + "profile to one of these, or take it out"});
+                          offered.empty() ? "take " + keyOf(provider, "profile") + " out"
+                                          : "set " + keyOf(provider, "profile") + " to one of these, or take it out"});
     }
   }
   if (const std::string terms = meta["termsOfService"].string(); !terms.empty() && facts.accountUrl.empty()) {
@@ -70,7 +77,7 @@ Findings examineDirectory(const Examination& of, const acme::Provider& provider,
   request.timeout = 5s;
   const auto notOne = [&](const std::string& why) {
     findings.push_back({Weight::Error, "directory", provider.name, provider.directory + " " + why,
-                        "check acme." + provider.name + ".directory: it is the URL of the CA's ACME directory"});
+                        "check " + keyOf(provider, "directory") + ": it is the URL of the CA's ACME directory"});
     return findings;
   };
   try {
