@@ -36,12 +36,14 @@ class NoEcho {
   termios before_{};
 };
 
-std::optional<Secret> readLine() {
+// Empty at the end of the input.
+Secret readLine() {
   std::string line;
-  if (!std::getline(std::cin, line)) return {};
+  std::getline(std::cin, line);
   return Secret(std::move(line));
 }
 
+// Nothing where two were typed that differ, which has been said.
 std::optional<Secret> readPassword() {
   if (!::isatty(STDIN_FILENO)) return readLine();
   auto ask = [](const char* prompt) {
@@ -49,10 +51,8 @@ std::optional<Secret> readPassword() {
     NoEcho quiet;
     return readLine();
   };
-  auto first = ask("Password: ");
-  if (!first) return {};
-  const auto second = ask("Again: ");
-  if (second && *first == *second) return first;
+  Secret first = ask("Password: ");
+  if (first.empty() || first == ask("Again: ")) return first;
   std::cerr << "postern passwd: the two passwords differ\n";
   return {};
 }

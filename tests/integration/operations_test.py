@@ -66,8 +66,10 @@ class CommandLine(support.TestCase):
             self.assertIn(b"a NO", client.recv(1000))
             client.sendall(b'b LOGIN jane "correct horse"\r\n')
             self.assertIn(b"b OK", client.recv(1000))
-        empty = subprocess.run([support.POSTERN, "passwd"], input="\n", capture_output=True, text=True)
-        self.assertEqual((empty.returncode, empty.stdout), (1, ""))
+        for nothing in ("\n", ""):
+            empty = subprocess.run([support.POSTERN, "passwd"], input=nothing, capture_output=True, text=True)
+            self.assertEqual((empty.returncode, empty.stdout), (1, ""))
+            self.assertIn("empty password", empty.stderr)
 
     def test_the_control_commands_say_when_nobody_answers(self):
         for command in (["status"], ["reload"], ["renew", "--all"]):
