@@ -78,11 +78,18 @@ class AccountReader {
 void readAccounts(const Reader& reader, Settings& settings) {
   if (reader.boolean(reader.find({"directory", "memory", "disable"}), false)) return;
   AccountReader accounts(reader, settings);
-  for (const Found& principal : reader.items(reader.raw({"directory", "memory", "principals"}))) {
+  const KeyPath principals{"directory", "memory", "principals"};
+  for (const Found& principal : reader.items(reader.raw(principals))) {
     if (!principal.node->isTable()) continue;
     Found at = principal;
     at.path = {"directory", "memory", "principals", "[]"};
     accounts.read(at);
+    if (settings.maildir.empty() && settings.accounts.size() == 1) {
+      Node bare;
+      bare.place = principal.node->place;
+      reader.report().note(principals, bare, "without storage.maildir accounts log in, but get and read no mail here",
+                           "set storage.maildir to the folder of their mail");
+    }
   }
 }
 

@@ -186,6 +186,16 @@ TEST(AccountsOfTheConfiguration, AreReadWithSecretAndAddresses) {
   EXPECT_EQ(settings.accounts[1].emails, (std::vector<std::string>{"bob@example.org"}));
 }
 
+TEST(AccountsOfTheConfiguration, AreToldOnceThatTheyGetNoMailWithoutAFolderForIt) {
+  const std::string two =
+      head + "name = \"a\"\nsecret = \"x\"\n[[directory.memory.principals]]\nname = \"b\"\nsecret = \"x\"\n";
+  const std::string note = ": note: directory.memory.principals: without storage.maildir";
+  const std::string said = saidAbout(two);
+  EXPECT_THAT(said, HasSubstr(note));
+  EXPECT_EQ(said.find(note), said.rfind(note)) << said;
+  EXPECT_THAT(saidAbout("storage.maildir = \"/var/lib/postern/mail\"\n" + two), Not(HasSubstr(note)));
+}
+
 TEST(AccountsOfTheConfiguration, NeedNamesThatCanBeFolders) {
   EXPECT_THAT(saidAbout(head + "name = \"../x\"\nsecret = \"a\"\n"), HasSubstr("also a folder"));
   EXPECT_THAT(saidAbout(head + "name = \"a/b\"\nsecret = \"a\"\n"), HasSubstr("also a folder"));
