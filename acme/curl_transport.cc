@@ -237,9 +237,13 @@ class CurlTransport : public Transport {
           makeProblem("postern:connection", "cannot use the ca-file " + caFile_ + " for " + host + ": " + words));
     }
     if (code == CURLE_PEER_FAILED_VERIFICATION) {
-      return Error(makeProblem("postern:connection",
-                               "the certificate of " + host + " is not trusted: " + words +
-                                   "; for a CA of your own, name its root certificate with ca-file in [acme.<name>]"));
+      const bool ofDates =
+          words.find("not yet valid") != std::string::npos || words.find("has expired") != std::string::npos;
+      return Error(makeProblem(
+          "postern:connection",
+          "the certificate of " + host + " is not trusted: " + words +
+              (ofDates ? "; check this machine's clock (timedatectl)"
+                       : "; for a CA of your own, name its root certificate with ca-file in [acme.<name>]")));
     }
     return Error(makeProblem("postern:connection", "cannot reach " + host + ": " + words));
   }

@@ -53,7 +53,11 @@ Manager::Impl::Borrowed Manager::Impl::borrow(const std::string& provider) {
   {
     std::lock_guard lock(mutex_);
     if (const Section* section = sectionNamed(provider)) return Borrowed(*this, section->care, provider);
-    for (const auto& section : sections_) known.push_back(section.provider.name);
+    for (const auto& section : sections_) {  // the staging of one, named by its URL, has that one's name
+      if (std::find(known.begin(), known.end(), section.provider.name) == known.end()) {
+        known.push_back(section.provider.name);
+      }
+    }
   }
   throw Error(makeProblem("postern:account", "there is no provider " + provider +
                                                  (known.empty() ? "" : "; there are " + joined(known, ", "))));

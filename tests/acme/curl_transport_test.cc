@@ -122,6 +122,19 @@ TEST_F(CurlTransportTest, RefusesACaThatNobodyNamedAndTellsTheRemedy) {
   EXPECT_EQ(server->requests(), 0);
 }
 
+TEST_F(CurlTransportTest, AsksForALookAtTheClockWhereTheDatesOfTheCasCertificateAreWrong) {
+  const Time now = std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+  for (const Duration apart : {Duration(-48h), Duration(48h)}) {  // expired, not yet valid
+    const std::string leaf =
+        test::pemOf(issuer.issue(key.get(), {{"localhost"}, now + apart - 1h, now + apart + 1h, true}).get());
+    test::HttpsServer server(leaf + issuer.intermediatePem(), key.get(),
+                             [](const RawRequest&) { return httpAnswer("200 OK", "{}"); });
+    const Problem problem = problemOf([&] { trusting()->send(get(server.url("/")), {}); });
+    EXPECT_TRUE(contains(problem.detail, "clock")) << problem.detail;
+    EXPECT_FALSE(contains(problem.detail, "ca-file")) << problem.detail;
+  }
+}
+
 // The name under which OpenSSL looks for a root in a folder.
 std::string hashName(const std::string& pem) {
   const tls::CertPtr root = test::certificateFromPem(pem);
