@@ -23,7 +23,7 @@ std::string remedy(int error) {
     case EADDRINUSE: return " (another program listens there; `ss -ltnp` tells which)";
     case EACCES: return " (ports below 1024 need root or the capability CAP_NET_BIND_SERVICE)";
     case EADDRNOTAVAIL: return " (no network interface of this machine has that address)";
-    case EAFNOSUPPORT: return " (this machine has no such address family; is IPv6 switched off?)";
+    case EAFNOSUPPORT: return " (this machine has no such address family; where IPv6 is switched off, bind 0.0.0.0)";
     default: return "";
   }
 }
