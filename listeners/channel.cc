@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "tls/handshake.h"
 #include "tls/server_context.h"
 
 namespace postern::listeners {
@@ -274,8 +275,7 @@ std::string Channel::reasonOfRead() {
   std::string reason;
   while (const unsigned long error = ERR_get_error()) {
     if (!reason.empty() || kernelEnd_) continue;
-    const char* const text = ERR_reason_error_string(error);
-    reason = text ? text : "TLS error " + std::to_string(error);
+    reason = tls::reasonOf(ssl_.get(), error);
   }
   if (readError_ != 0) return errnoText(readError_);
   if (!reason.empty()) return reason;
@@ -335,6 +335,8 @@ bool Channel::sayGoodbye() {
   if (!flush(MSG_MORE)) return false;  // the FIN that follows goes with it
   ::shutdown(descriptor_, SHUT_WR);
   stage_ = Stage::Raw;
+  // Whoever has failed at the handshake may hold the socket a little longer, but not what it has cost.
+  if (ssl_ && SSL_is_init_finished(ssl_.get()) == 0) ssl_.reset();
   return true;
 }
 

@@ -191,7 +191,13 @@ void Connection::leaveHandshake() {
 void Connection::handshakeFailed(const std::string& reason, bool silent) {
   if (!silent) ++household_->handshakesFailed;
   logStranger(silent ? LogLevel::Debug : LogLevel::Info, "tls.handshake.failed", reason);
-  end(silent ? Ended::PeerLeft : Ended::HandshakeFailed);
+  endsAs_ = silent ? Ended::PeerLeft : Ended::HandshakeFailed;
+  if (silent || !channel_->ssl() || channel_->unsent() != 0) return end(endsAs_);
+  // An alert is on its way. What the client goes on sending is taken from the kernel before the end, or a reset would
+  // overtake the alert, and "connection reset" be all that it learns.
+  leaveHandshake();
+  phase_ = Phase::Farewell;
+  linger();
 }
 
 void Connection::logStranger(LogLevel level, std::string_view event, std::string_view reason) {
@@ -246,7 +252,7 @@ void Connection::readable() noexcept {
     case Phase::ProxyHeader: return readProxyHeader();
     case Phase::FirstByte: return beginHandshake();
     case Phase::Lingering:
-      if (!channel_->discardFromKernel()) end(Ended::Finished);
+      if (!channel_->discardFromKernel()) end(endsAs_);
       return;
     case Phase::Handshake:
     case Phase::Session:
@@ -318,7 +324,7 @@ void Connection::timePassed() {
     case Phase::Farewell:
       if (now - farewellSince_ > terms_->settings.idleTimeout || !progressed()) return end(Ended::TimedOut);
       return setDeadline(farewellTime);
-    case Phase::Lingering: return end(Ended::Finished);
+    case Phase::Lingering: return end(endsAs_);
     case Phase::Over: return;
   }
 }

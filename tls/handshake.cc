@@ -1,6 +1,7 @@
 #include "tls/handshake.h"
 
 #include <openssl/err.h>
+#include <openssl/sslerr.h>
 #include <openssl/tls1.h>
 
 #include <algorithm>
@@ -25,6 +26,7 @@ struct State {
   bool greeted = false;             // a ClientHello was seen; a second one comes after a HelloRetryRequest
   bool challenge = false;
   unsigned newKeysWanted = 0;  // in a row, without data between them
+  std::string_view refusal;    // why greet() ended it; "" when it did not
 };
 
 // Whoever asks for new keys more often than this without sending anything wants to keep the processor busy.
@@ -62,15 +64,21 @@ bool put(SSL* ssl, const CertifiedKey& certificate, STACK_OF(X509) * issuers) {
   return add(ssl, certificate, issuers);
 }
 
+struct Refusal {
+  int alert;
+  std::string_view why;
+};
+
 // RFC 8737 section 3. The CA brings what versions and ciphers it likes, whatever the listener's policy is.
-std::optional<int> answerChallenge(SSL* ssl, State& state) {
+std::optional<Refusal> answerChallenge(SSL* ssl, State& state) {
   const Serving& serving = *state.serving;
-  if (!serving.plan().answersChallenges && !serving.plan().challengesOnly) return SSL_AD_NO_APPLICATION_PROTOCOL;
+  if (!serving.plan().answersChallenges && !serving.plan().challengesOnly)
+    return Refusal{SSL_AD_NO_APPLICATION_PROTOCOL, "this listener does not answer challenges (acme-tls/1)"};
   const CertifiedKeyRef certificate = serving.challenges.find(state.serverName);
   if (!certificate) {
     serving.log.debug("tls.challenge.unknown",
                       {{"listener", serving.plan().listener}, {"server_name", state.serverName}});
-    return SSL_AD_UNRECOGNIZED_NAME;
+    return Refusal{SSL_AD_UNRECOGNIZED_NAME, "no challenge is pending for this name"};
   }
   // No ticket, so that neither a challenge is resumed as a session nor a session as a challenge.
   SSL_set_options(ssl, SSL_OP_NO_TICKET);
@@ -82,7 +90,7 @@ std::optional<int> answerChallenge(SSL* ssl, State& state) {
       SSL_set_cipher_list(ssl, "ECDHE+AESGCM:ECDHE+CHACHA20") != 1 ||
       SSL_set_ciphersuites(ssl, TLS_DEFAULT_CIPHERSUITES) != 1 || SSL_set1_groups_list(ssl, groups) != 1 ||
       !put(ssl, *certificate, issuers.get()))
-    return SSL_AD_INTERNAL_ERROR;
+    return Refusal{SSL_AD_INTERNAL_ERROR, "the answer to a challenge cannot be used"};
   return std::nullopt;
 }
 
@@ -98,8 +106,8 @@ bool isOwnName(const ServingPlan& plan, const std::string& name) {
   });
 }
 
-// The alert to end with, or nothing to go on.
-std::optional<int> greet(SSL* ssl) {
+// What to end with, or nothing to go on.
+std::optional<Refusal> greet(SSL* ssl) {
   State& state = *stateOf(ssl);
   const Serving& serving = *state.serving;
   std::string name = hostName(extensionOf(ssl, TLSEXT_TYPE_server_name));
@@ -107,23 +115,26 @@ std::optional<int> greet(SSL* ssl) {
   const bool challenge = protocols.size() == 1 && protocols.front() == acmeTlsProtocol;
   if (state.greeted) {
     // RFC 8446 section 4.1.2: a second ClientHello says the same again. What the first one led to stands on the SSL.
-    if (name != state.serverName || challenge != state.challenge) return SSL_AD_ILLEGAL_PARAMETER;
+    if (name != state.serverName || challenge != state.challenge)
+      return Refusal{SSL_AD_ILLEGAL_PARAMETER, "the second ClientHello differs from the first"};
     return std::nullopt;
   }
   state.greeted = true;
   state.serverName = std::move(name);
   state.challenge = challenge;
   if (challenge) return answerChallenge(ssl, state);
-  if (serving.plan().challengesOnly) return SSL_AD_NO_APPLICATION_PROTOCOL;
+  if (serving.plan().challengesOnly)
+    return Refusal{SSL_AD_NO_APPLICATION_PROTOCOL, "this port only answers challenges (acme-tls/1)"};
   const ShownSet* shown = serving.selection.find(state.serverName);
   if (shown == nullptr && serving.plan().policy.strictSni && !isOwnName(serving.plan(), state.serverName))
-    return SSL_AD_UNRECOGNIZED_NAME;
+    return Refusal{SSL_AD_UNRECOGNIZED_NAME, "strict-sni: no certificate is for this name"};
   const bool own = shown == nullptr || sameCertificates(*shown, *serving.own);
   state.shown = own ? serving.own.get() : shown;
   if (own) return std::nullopt;
   SSL_certs_clear(ssl);
   for (const Shown& one : *shown) {
-    if (!add(ssl, *one.certificate, one.issuers.get())) return SSL_AD_INTERNAL_ERROR;
+    if (!add(ssl, *one.certificate, one.issuers.get()))
+      return Refusal{SSL_AD_INTERNAL_ERROR, "the certificate cannot be used"};
   }
   return std::nullopt;
 }
@@ -132,7 +143,8 @@ int onClientHello(SSL* ssl, int* alert, void*) noexcept {
   try {
     const auto refused = greet(ssl);
     if (!refused) return SSL_CLIENT_HELLO_SUCCESS;
-    *alert = *refused;
+    *alert = refused->alert;
+    stateOf(ssl)->refusal = refused->why;
   } catch (const std::exception&) {  // memory
     *alert = SSL_AD_INTERNAL_ERROR;
   }
@@ -245,6 +257,17 @@ bool attachServing(SSL* ssl, std::shared_ptr<const Serving> serving) {
 
 void dataCame(const SSL* ssl) {
   if (State* const state = stateOf(ssl)) state->newKeysWanted = 0;
+}
+
+std::string reasonOf(const SSL* ssl, unsigned long error) {
+  const State* const state = ssl == nullptr ? nullptr : stateOf(ssl);
+  if (ERR_GET_REASON(error) == SSL_R_CALLBACK_FAILED && state != nullptr && !state->refusal.empty())
+    return std::string(state->refusal) + "; server name: " + (state->serverName.empty() ? "none" : state->serverName);
+  const char* const text = ERR_reason_error_string(error);
+  std::string reason = text ? text : "TLS error " + std::to_string(error);
+  if (ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED && ssl != nullptr)
+    reason += std::string(": ") + X509_verify_cert_error_string(SSL_get_verify_result(ssl));
+  return reason;
 }
 
 bool isChallenge(const SSL* ssl) {

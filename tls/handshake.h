@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "tls/serving.h"
 
@@ -15,5 +16,9 @@ void installCallbacks(SSL_CTX* context);
 
 // Hangs `serving` on a new SSL, which lets go of it when it is freed. False when memory ends.
 bool attachServing(SSL* ssl, std::shared_ptr<const Serving> serving);
+
+// What `error`, of OpenSSL's queue, says of this SSL, for the log. OpenSSL has but "callback failed" for whatever these
+// callbacks refuse, and "certificate verify failed" for all that may be wrong with a client's. `ssl` may be null.
+std::string reasonOf(const SSL* ssl, unsigned long error);
 
 }  // namespace postern::tls
