@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/text.h"
+#include "tls/suitability.h"
 
 namespace postern::server {
 
@@ -65,6 +67,10 @@ void warnAbout(const tls::CertifiedKey& pair, const std::string& name, const con
                                    ? "the certificate is not valid before " + rfc3339(pair.notBefore())
                                    : "the certificate expired at " + rfc3339(pair.notAfter()),
                                "replace it; it is served meanwhile"});
+  }
+  for (auto& objection : tls::objectionsTo(pair)) {
+    diagnostics.all.push_back({config::Severity::Warning, placeOf(loaded, "certificate/" + name), key, "",
+                               std::move(objection.problem), std::move(objection.remedy)});
   }
   for (const auto& listener : loaded.settings->listeners) {
     if (listener.listener.tls == listeners::TlsMode::Off) continue;

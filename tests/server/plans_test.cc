@@ -152,6 +152,17 @@ TEST_F(StaticPairs, ThatAreExpiredOrForAnotherNameAreAWarningAndServed) {
   EXPECT_EQ(certificates_.size(), 1U);
 }
 
+TEST_F(StaticPairs, ThatClientsRefuseAreAWarningAndServed) {
+  postern::testing::IssueOptions options;
+  options.forClient = true;
+  const auto pair = ca_.issuePem({"mail.example.org"}, options);
+  EXPECT_NE(problems(with(pair.chain, pair.key))
+                .find("warning: certificate.pair: its extended key usage lacks serverAuth: clients that verify it "
+                      "refuse it; have it issued as a certificate for a server"),
+            std::string::npos);
+  EXPECT_EQ(certificates_.size(), 1U);
+}
+
 TEST_F(StaticPairs, ThatDoNotCoverTheSubjectOfAnSniRuleAreAWarning) {
   const auto rule = [](const std::string& subject) {
     return "server.tls.sni = [{ subject = \"" + subject + "\", certificate = \"pair\" }]\n";
