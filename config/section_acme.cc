@@ -16,7 +16,7 @@ void readDirectory(const Reader& reader, const KeyPath& section, acme::Provider&
     if (auto url = toContact(*contact.node)) provider.contact.push_back(*url.value);
   }
   const Found file = reader.find(section / "ca-file");
-  if (!file || !file.node->isText()) return;
+  if (!file || !toPath(*file.node)) return;
   provider.caFile = reader.text(file);
   const Files::Content content = reader.files().read(provider.caFile);
   if (!content.text) {

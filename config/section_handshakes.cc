@@ -40,7 +40,7 @@ void readClientAuth(const Reader& reader, ListenerConfig& config) {
     }
     return;
   }
-  if (!ca.node->isText()) return;
+  if (!toPath(*ca.node)) return;
   const Files::Content content = reader.files().read(ca.node->text);
   if (!content.text) {
     reader.error(ca, "the file cannot be read: " + content.why, "check the path and who may read it");

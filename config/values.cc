@@ -141,6 +141,8 @@ Parsed<std::string> toRate(const Node& node) {
 Parsed<std::string> toPath(const Node& node) {
   if (!node.isText() || node.text.empty()) return Parsed<std::string>::refused("expected the path of a file or folder");
   if (holdsControls(node.text)) return Parsed<std::string>::refused("a path holds no control characters");
+  // As keys have it that take a value or the file it stands in.
+  if (node.text.starts_with("file:/")) return Parsed<std::string>::refused("expected a path", "leave out the file://");
   return {node.text, "", ""};
 }
 

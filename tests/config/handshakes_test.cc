@@ -46,6 +46,13 @@ TEST(ClientAuth, IsReadWithItsAuthorities) {
   EXPECT_THAT(saidAbout(smtpAcme + "server.tls.client-auth = \"require\"\n"), HasSubstr("no client could come in"));
 }
 
+TEST(ClientAuth, SaysOfAPathWithASchemeWhatIsWrongWithIt) {
+  const auto said = saidAbout(smtpAcme + "server.tls.client-auth = \"request\"\nserver.tls.client-ca = \"file://" +
+                              POSTERN_TEST_DATA "/ca.pem\"\n");
+  EXPECT_THAT(said, HasSubstr("/ca.pem\": expected a path; leave out the file://"));
+  EXPECT_THAT(said, Not(HasSubstr("cannot be read")));
+}
+
 struct Warned {
   std::string name, settings, words;
 };
