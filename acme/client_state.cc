@@ -8,9 +8,9 @@
 namespace postern::acme {
 namespace {
 
-// Of one request. At a CA that refuses every second nonce, one request in a million still meets this bound.
-constexpr int usualSendings = 20;
-// A CA that refused twenty nonces running is not well: for a while it is not asked as often.
+// Of one request. At a CA that refuses every second nonce, one request in a thousand million still meets this bound.
+constexpr int usualSendings = 30;
+// A CA that refused thirty nonces running is not well: for a while it is not asked as often.
 constexpr int sparingSendings = 11;
 constexpr auto sparingFor = std::chrono::minutes(10);
 // How long a request waits for the nonce of another's answer before it fetches one.

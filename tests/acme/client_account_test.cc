@@ -158,12 +158,12 @@ TEST_F(AccountRequestsTest, RepeatsTenTimesAtMostForTenMinutesAfterARequestFaile
     return ca.count("account") - before;
   };
   ca.rejectNonces(1);
-  EXPECT_EQ(sendings(), 20);
+  EXPECT_EQ(sendings(), 30);
   EXPECT_EQ(sendings(), 11);
   clock.advance(9min);
   EXPECT_EQ(sendings(), 11);
   clock.advance(11min);
-  EXPECT_EQ(sendings(), 20);
+  EXPECT_EQ(sendings(), 30);
 }
 
 }  // namespace

@@ -116,7 +116,7 @@ TEST_F(ClientTest, GetsThroughACaThatRefusesEverySecondNonce) {
 TEST_F(ClientTest, GivesUpOnACaThatRefusesEveryNonce) {
   ca.rejectNonces(1);
   EXPECT_EQ(errorOf([&] { newOrderUrl(); }).problem.shortType(), "badNonce");
-  EXPECT_LE(ca.count("newOrder"), 20);
+  EXPECT_EQ(ca.count("newOrder"), 30);
 }
 
 TEST_F(ClientTest, DoesNotRepeatAnyOtherRefusal) {

@@ -7,7 +7,7 @@
 namespace postern::test {
 namespace {
 
-constexpr int sendingsOfAStorm = 20;
+constexpr int sendingsOfAStorm = 30;
 
 struct Forwarding : acme::Transport {
   explicit Forwarding(FakeCa& ca) : to(ca) {}

@@ -20,7 +20,7 @@ enum class Failure {
   NotFound,         // 404 in HTML
   Redirect,         // 302 to another URL
   BadNonce,         // 400 badNonce with a fresh nonce
-  BadNonceStorm,    // the same for every repetition of a request that is repeated twenty times
+  BadNonceStorm,    // the same for every repetition of a request that is repeated thirty times
   // The request has its effect, the answer is not right.
   ResetMidBody,      // it breaks off
   AnswerLost,        // it does not come (time-out)
