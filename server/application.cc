@@ -266,8 +266,8 @@ void Application::apply(std::shared_ptr<const config::Settings> wanted, Statics 
   for (const auto& one : *next) one.listener->listenOn(sockets[one.config.listener.id]);
   settings_ = std::move(wanted);
   running_.store(next);
-  challengeListeners_->want(challengeAddresses(*settings_));
   challengeListeners_->listen(environment, *serving_);
+  challengeListeners_->want(challengeAddresses(*settings_));  // tries again what could not be bound, and says so
   for (const auto& one : *next) {
     if (one.context) prober_->request(one.config.listener.id);
   }

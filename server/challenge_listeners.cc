@@ -97,15 +97,15 @@ void ChallengeListeners::bind(One& one) {
   try {
     const auto& address = one.address.address;
     one.socket = std::make_shared<listeners::ListeningSocket>(address, listeners::SocketOptions{}, false);
-    log_.info("acme.challenge_port.open",
-              {{"address", address.text()}, {"challenge", type}, {"providers", joined(one.address.providers)}});
   } catch (const SystemError& error) {
     const std::string detail =
         std::string(error.what()) + "; without it no " + type + " challenge can be answered; tried again every minute";
-    log_.error("acme.challenge_port.failed", {{"address", one.address.address.text()},
-                                              {"challenge", type},
-                                              {"providers", joined(one.address.providers)},
-                                              {"error", detail}});
+    if (environment_) {
+      log_.error("acme.challenge_port.failed", {{"address", one.address.address.text()},
+                                                {"challenge", type},
+                                                {"providers", joined(one.address.providers)},
+                                                {"error", detail}});
+    }
     one.error = acme::LastError{"postern:challenge-port", detail, "", lastTry_};
   }
 }
@@ -135,6 +135,9 @@ void ChallengeListeners::accept(One& one) {
                                                          serving_->buildChallengeOnly(settings.id), nullptr);
   }
   one.listener->listenOn({one.socket});
+  log_.info("acme.challenge_port.open", {{"address", one.address.address.text()},
+                                         {"challenge", acme::nameOf(one.address.type)},
+                                         {"providers", joined(one.address.providers)}});
 }
 
 }  // namespace postern::server

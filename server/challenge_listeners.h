@@ -35,7 +35,7 @@ class ChallengeListeners {
   // Gives up the sockets of other addresses: a reload may need their port for a listener.
   void keepOnly(const std::vector<ChallengeAddress>& addresses);
   // Goes over to these addresses: gives up what is not wanted, binds what is new. Before listen() the sockets only
-  // wait, so that they can be bound before rights are dropped.
+  // wait, so that they can be bound before rights are dropped, and nothing is logged: the log is not set up yet.
   void want(const std::vector<ChallengeAddress>& addresses);
   // Accepts from now on.
   void listen(const listeners::Environment& environment, Serving& serving);

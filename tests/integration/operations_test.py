@@ -391,6 +391,20 @@ tls.implicit = true
 
 
 class Logs(support.TestCase):
+    def test_lines_about_challenge_ports_are_in_the_form_of_the_others(self):
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+            section = ('[acme."{}"]\ndirectory = "https://127.0.0.1:1/dir"\ncache = "' + self.folder + '/acme"\n'
+                       'challenge-bind = "127.0.0.1"\nport = {}\ndomains = "{}.example.test"\n')
+            server = self.server(PLAIN + section.format("open", support.free_port(), "open")
+                                 + section.format("shut", held.getsockname()[1], "shut")
+                                 + '[global.tracing]\nformat = "json"\n')
+            server.stop()
+        lines = [json.loads(line) for line in server.log().splitlines()]
+        for event, provider in (("acme.challenge_port.open", "open"), ("acme.challenge_port.failed", "shut")):
+            self.assertEqual({one["providers"] for one in lines if one["event"] == event}, {provider})
+
     def test_no_key_token_or_password_appears_at_any_level(self):
         proxy = support.HoldingProxy(self.folder, self.pebble())
         self.addCleanup(proxy.stop)
