@@ -151,7 +151,9 @@ SslCtxPtr makeContext(const Policy& policy, const EffectivePolicy& effective, st
   SSL_CTX_set_options(raw, options);
   SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_max_early_data(raw, 0);
-  SSL_CTX_set_recv_max_early_data(raw, 0);
+  // None is taken. But a client whose ticket is of another server behind this name, or of the one before us, may send
+  // it, and that much is passed over (RFC 8446 section 4.2.10): with 0 its handshake would fail.
+  SSL_CTX_set_recv_max_early_data(raw, SSL3_RT_MAX_PLAIN_LENGTH);
 
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(raw, policy.sessionTickets ? 1 : 0);
