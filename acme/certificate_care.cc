@@ -130,7 +130,8 @@ CertificateCare::Attempt CertificateCare::attemptBy(std::size_t route, Time due,
 // Whether the first provider has shown that it does not issue now.
 bool CertificateCare::cannotIssue(const Attempt& first, Time now) const {
   const AttemptHistory& history = routes_.front().history;
-  if (history.failures == 0) return first.at > now + 10min && dueAt(now) <= now;  // its limits
+  if (first.at > now + 10min && dueAt(now) <= now) return true;  // its limits, or what it told
+  if (history.failures == 0) return false;
   if (held_ && now < held_->facts.notAfter) return true;
   const FailureClass kind = history.lastError ? classOf(*history.lastError) : FailureClass::Network;
   return history.failures >= 2 || kind == FailureClass::RateLimit || kind == FailureClass::Refused;

@@ -188,6 +188,14 @@ TEST(CertificateCare, TurnsToTheFallbackAtOnceWhenTheFirstRefusesOrIsLimited) {
   EXPECT_EQ(attempt.route, 1U);
 }
 
+TEST(CertificateCare, TurnsToTheFallbackAtOnceWhereThereIsNoCertificateAndTheFirstTellsToComeLater) {
+  auto care = careOf({route("first"), route("second")});
+  failAt(care, start, outage(), start + 24h);
+  const auto attempt = care.next(start, unlimited);
+  EXPECT_EQ(attempt.route, 1U);
+  EXPECT_LE(attempt.at, start);
+}
+
 TEST(CertificateCare, StaysWithTheFirstWhileTheCertificateLivesLongEnough) {
   auto care = careOf({route("first"), route("second")}, heldFrom(start - 60 * day));
   failAt(care, start, problem("rejectedIdentifier"));
