@@ -127,6 +127,12 @@ Problem parseProblem(const Json& json) {
   for (std::size_t i = 0; i < std::min(list.size(), mostSubproblems); ++i) {
     if (list[i].isObject()) problem.subproblems.push_back(oneProblem(list[i]));
   }
+  // Where a person finds what to do (RFC 8555 section 7.3.3).
+  const std::string instance = bounded(json["instance"].string());
+  const bool isAddress = instance.starts_with("https://") || instance.starts_with("http://");
+  if (problem.shortType() == "userActionRequired" && isAddress && problem.detail.find(instance) == std::string::npos) {
+    problem.detail += (problem.detail.empty() ? "see " : "; see ") + instance;
+  }
   // Where a single name is to blame, the whole is about that name.
   if (problem.name.empty() && problem.subproblems.size() == 1) problem.name = problem.subproblems.front().name;
   return problem;

@@ -281,5 +281,22 @@ TEST(NoncePool, StaysBoundedAndDropsTheOldest) {
   EXPECT_EQ(pool.take(), "n999");
 }
 
+TEST(Problem, SaysWhereAPersonFindsWhatToDo) {
+  const auto detailOf = [](const char* text) { return parseProblem(*Json::parse(text)).detail; };
+  EXPECT_EQ(detailOf(R"({"type": "urn:ietf:params:acme:error:userActionRequired", "detail": "Terms have changed",
+                         "instance": "https://ca.test/agreement?token=W8Ih3"})"),
+            "Terms have changed; see https://ca.test/agreement?token=W8Ih3");
+  EXPECT_EQ(detailOf(R"({"type": "urn:ietf:params:acme:error:userActionRequired", "detail": "Visit https://ca.test/a",
+                         "instance": "https://ca.test/a"})"),
+            "Visit https://ca.test/a");
+  EXPECT_EQ(detailOf(R"({"type": "urn:ietf:params:acme:error:userActionRequired", "detail": "no",
+                         "instance": "javascript:alert"
+})"),
+            "no");
+  EXPECT_EQ(detailOf(R"({"type": "urn:ietf:params:acme:error:rateLimited", "detail": "no",
+                         "instance": "https://ca.test/a"})"),
+            "no");
+}
+
 }  // namespace
 }  // namespace postern::acme
