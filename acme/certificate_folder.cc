@@ -273,9 +273,15 @@ std::optional<std::string> CertificateFolder::pendingOrder() const {
   return url.empty() ? std::nullopt : std::optional(url);
 }
 
-void CertificateFolder::rememberOrder(const std::string& orderUrl) {
+std::optional<Time> CertificateFolder::pendingSince() const {
+  std::lock_guard lock(mutex_);
+  return timeFrom(readJsonOrSetAside(path() / "pending-order.json", log_)["since"]);
+}
+
+void CertificateFolder::rememberOrder(const std::string& orderUrl, Time now) {
   std::lock_guard lock(mutex_);
   Json json;
+  json["since"] = rfc3339(now);
   json["order"] = orderUrl;  // no other file calls it so: in the place of this one it must lead nowhere
   writeCacheFile(path() / "pending-order.json", json.pretty());
 }

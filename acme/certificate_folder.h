@@ -65,7 +65,8 @@ class CertificateFolder : public Journal {
 
   // Journal: the order under way.
   std::optional<std::string> pendingOrder() const override;
-  void rememberOrder(const std::string& orderUrl) override;
+  std::optional<Time> pendingSince() const override;
+  void rememberOrder(const std::string& orderUrl, Time now) override;
   void forgetOrder() override;
 
   AttemptHistory history() const;

@@ -16,6 +16,7 @@ namespace postern::acme {
 namespace {
 
 constexpr auto finalizeTimeout = std::chrono::seconds(90);  // some CAs sign before they answer
+constexpr auto answerTimeout = std::chrono::seconds(60);    // ... or look for what they were told of
 
 // "ip" and its one spelling: RFC 8738 section 3, RFC 5952.
 Json identifier(const std::string& name) {
@@ -164,7 +165,7 @@ Authorization Client::authorization(const std::string& url, std::stop_token stop
 }
 
 Challenge Client::respond(const Challenge& challenge, std::stop_token stop) {
-  HttpResponse response = state_->post(challenge.url, "{}", {}, "the challenge", {pace_, stop});
+  HttpResponse response = state_->post(challenge.url, "{}", {}, "the challenge", {pace_, stop}, answerTimeout);
   // The answer was taken; the authorization tells the rest. So a body that cannot be read ends nothing here.
   Challenge answered = challenge;
   if (auto json = Json::parse(response.body)) {

@@ -21,11 +21,9 @@ std::string_view originOf(std::string_view url) {
   return scheme == std::string_view::npos ? url : url.substr(0, url.find('/', scheme + 3));
 }
 
-// The CA does not know the order of the journal, or not as ours.
-bool saysOrderIsUnknown(const Problem& problem) {
-  static constexpr std::string_view ways[] = {"unauthorized", "malformed"};
-  return problem.status == 404 || problem.status == 410 || isOneOf(problem.shortType(), ways);
-}
+// How long an order may be in the CA's hands before it is given up. ZeroSSL has kept some for ever; where a person
+// releases orders, a day is what that may take.
+constexpr auto longestProcessing = std::chrono::hours(24);
 
 // A refusal of finalize that the same order would meet again. It is the CA's own: a gateway's page says nothing of it.
 bool refusesRequest(const Problem& problem) {
@@ -68,26 +66,44 @@ Problem reasonOf(const Order& order) {
 
 }  // namespace
 
+bool saysItIsUnknown(const Problem& problem) {
+  static constexpr std::string_view ways[] = {"unauthorized", "malformed"};
+  return problem.status == 404 || problem.status == 410 || isOneOf(problem.shortType(), ways);
+}
+
 Issuance::Issuance(Client& client, Solver& solver, Journal& journal, Clock& clock, Log& log, IssuanceRequest request)
     : client_(client), solver_(solver), journal_(journal), clock_(clock), log_(log), request_(std::move(request)) {}
 
 tls::CertifiedKeyRef Issuance::run(std::stop_token stop) {
   std::optional<Order> order = resumed(stop);
-  bool wasResumed = order.has_value();
-  if (!order) order = begin(stop);
-  std::vector<Authorization> authorizations = authorizationsOf(*order, stop);
+  // A new order may have been used as well: Let's Encrypt and Sectigo give out one that waits to everybody who orders
+  // the same names, and certificates of two key types do. After that it waits no more.
+  for (int begun = order ? 0 : 1; begun <= 2; ++begun) {
+    const bool wasResumed = order.has_value();
+    if (!order) order = begin(stop);
+    if (auto certificate = ended(*std::move(order), wasResumed, stop)) return certificate;
+    journal_.forgetOrder();
+    order.reset();
+  }
+  throw Error(makeProblem("postern:certificate", "the CA gave out orders that others for the same names have used"));
+}
+
+tls::CertifiedKeyRef Issuance::ended(Order order, bool wasResumed, std::stop_token stop) {
+  sentCsr_ = false;
+  std::vector<Authorization> authorizations;
+  try {
+    authorizations = authorizationsOf(order, stop);
+  } catch (const Error& error) {
+    if (!wasResumed || !saysItIsUnknown(error.problem)) throw;
+    return nullptr;
+  }
   // One that failed while we were away is a failure as any other: whoever was killed there goes by the back-off too.
   const bool failed = std::any_of(authorizations.begin(), authorizations.end(), hasFailed);
-  if (wasResumed && !failed && std::any_of(authorizations.begin(), authorizations.end(), isDead)) {
-    journal_.forgetOrder();  // they ended while we were away: nothing was tried in this attempt yet
-    order = begin(stop);
-    wasResumed = false;
-    authorizations = authorizationsOf(*order, stop);
-  }
-  if (order->status == "pending") authorize(authorizations, stop);
+  if (wasResumed && !failed && std::any_of(authorizations.begin(), authorizations.end(), isDead)) return nullptr;
+  if (order.status == "pending") authorize(authorizations, stop);
   // With the last authorization valid the order is ready (7.1.6): it is not asked first.
-  if (order->status == "pending" || order->status == "ready") order = finalized(*order, stop);
-  return downloaded(awaited(*std::move(order), Until::Issued, stop), wasResumed, stop);
+  if (order.status == "pending" || order.status == "ready") order = finalized(std::move(order), stop);
+  return downloaded(awaited(std::move(order), Until::Issued, stop), wasResumed, stop);
 }
 
 std::optional<Order> Issuance::resumed(std::stop_token stop) {
@@ -100,7 +116,7 @@ std::optional<Order> Issuance::resumed(std::stop_token stop) {
     // A damaged URL may lead to a host that does not exist, and would do so for ever.
     const bool elsewhere =
         error.problem.type == "postern:connection" && originOf(*url) != originOf(client_.directory(stop).newOrder);
-    if (!saysOrderIsUnknown(error.problem) && !elsewhere) throw;
+    if (!saysItIsUnknown(error.problem) && !elsewhere) throw;
   }
   if (order.status.empty()) {
     order.status = "unknown to the CA";
@@ -108,6 +124,10 @@ std::optional<Order> Issuance::resumed(std::stop_token stop) {
     if (order.status != "invalid") order = awaited(std::move(order), Until::Known, stop);
     bool unfinished = order.status == "pending" || order.status == "ready";
     if (unfinished && order.expires && *order.expires <= clock_.now()) order.status = "expired";
+    const std::optional<Time> since = journal_.pendingSince();
+    if (order.status == "processing" && since && clock_.now() - *since > longestProcessing) {
+      order.status = "processing since " + rfc3339(*since);
+    }
   }
   static constexpr std::string_view alive[] = {"pending", "ready", "processing", "valid"};
   bool goesOn = isOneOf(order.status, alive);
@@ -127,7 +147,7 @@ std::optional<Problem> Issuance::failureOf(const Order& order, std::stop_token s
       const Authorization authorization = client_.authorization(url, stop);
       if (hasFailed(authorization)) return whyFailed(authorization);
     } catch (const Error& error) {
-      if (!saysOrderIsUnknown(error.problem)) throw;  // else it is gone as well
+      if (!saysItIsUnknown(error.problem)) throw;  // else it is gone as well
     }
   }
   return order.error;
@@ -135,7 +155,8 @@ std::optional<Problem> Issuance::failureOf(const Order& order, std::stop_token s
 
 Order Issuance::begin(std::stop_token stop) {
   Order order = ordered(stop);
-  journal_.rememberOrder(order.url);  // before the next request: a crash resumes this order and buys no other
+  // Before the next request: a crash resumes this order and buys no other.
+  journal_.rememberOrder(order.url, clock_.now());
   log_.info("acme.order.created", {{"names", joined(request_.names)}, {"order", order.url}});
   return awaited(std::move(order), Until::Known, stop);
 }
@@ -168,6 +189,7 @@ Order Issuance::finalized(Order order, std::stop_token stop) {
     std::optional<Time> told;
     try {
       Order next = client_.finalize(order, request, stop);
+      sentCsr_ = true;
       log_.info("acme.order.finalized", {{"names", joined(request_.names)}, {"order", order.url}});
       return next;
     } catch (const Error& error) {

@@ -41,6 +41,9 @@ class Issuance {
 
   // issuance.cc: the order.
   std::optional<Order> resumed(std::stop_token stop);
+  // The order's certificate. Null where the order has none for us though nothing of it has failed: its authorizations
+  // ended while we were away, or it was used for another key.
+  tls::CertifiedKeyRef ended(Order order, bool wasResumed, std::stop_token stop);
   std::optional<Problem> failureOf(const Order& order, std::stop_token stop);
   Order begin(std::stop_token stop);
   Order ordered(std::stop_token stop);
@@ -56,8 +59,11 @@ class Issuance {
   Answer present(const Authorization& authorization, std::stop_token stop);
   void respond(Answer& answer, std::stop_token stop);
   void awaitValid(Answer& answer, std::stop_token stop);
+  void failIfDecided(const Authorization& authorization, const Challenge& challenge);
+  // What a look at an authorization that is not decided yet means for our answer. Throws where it has failed.
+  void lookAt(const Authorization& authorization, Answer& answer, std::stop_token stop);
 
-  // issuance_chain.cc: its certificate.
+  // issuance_chain.cc: its certificate; null where it is for another key and the CSR was not sent by us.
   tls::CertifiedKeyRef downloaded(const Order& order, bool wasResumed, std::stop_token stop);
   tls::CertifiedKeyRef preferred(tls::CertifiedKeyRef byDefault, const std::vector<std::string>& alternates,
                                  std::stop_token stop);
@@ -68,7 +74,11 @@ class Issuance {
   Clock& clock_;
   Log& log_;
   IssuanceRequest request_;
+  bool sentCsr_ = false;  // for the order at hand
 };
+
+// The CA does not know the resource, or not as ours.
+bool saysItIsUnknown(const Problem& problem);
 
 // The checks of a downloaded chain before anything is replaced (pitfall 22): it is for `key`, covers exactly the names,
 // is valid now, in order, usable for TLS servers. Throws Error postern:certificate.

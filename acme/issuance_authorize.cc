@@ -11,12 +11,23 @@
 namespace postern::acme {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr int mostAnswers = 2;  // to one challenge, when the first was lost on its way
+// A CA that has been at a challenge since an earlier attempt may have looked then and wait to be told again (8.2).
+constexpr Duration toldAgainAfter = 1min;
+// What a challenge says of a look that was made before we answered is not held against us for longer.
+constexpr Duration faultIsOld = 30s;
 
 // The CA may have taken the request, or never have seen it.
 bool wasLost(const Problem& problem) {
   return problem.status == 0 &&
          (problem.type == "postern:timeout" || problem.type == "postern:connection" || problem.type == "postern:http");
+}
+
+// As Boulder and others refuse the answer to a challenge that they are at already, or have decided.
+bool refusesAnswer(const Problem& problem) {
+  return problem.shortType() == "malformed" && problem.status / 100 == 4;
 }
 
 // One that a resumed order finds further on was answered before (7.5.1): the CA is at it.
@@ -46,7 +57,10 @@ struct Issuance::Answer {
   Time begun;                            // when the CA was told, or found to have been told
   std::unique_ptr<Presented> presented;  // taken down with it
   int sent = 0;
-  bool lost = false;  // no answer of the CA's came to the last that was sent
+  bool lost = false;              // no answer of the CA's came to the last that was sent
+  std::optional<Error> refused;   // the last that was sent, which may yet not have been needed
+  std::optional<Problem> before;  // what the CA found before we answered
+  std::optional<Problem> fault;   // ... and since, though it goes on
 };
 
 std::vector<Authorization> Issuance::authorizationsOf(const Order& order, std::stop_token stop) {
@@ -81,7 +95,12 @@ Issuance::Answer Issuance::present(const Authorization& authorization, std::stop
   for (const Challenge& challenge : authorization.challenges) {
     offered.push_back(challenge.type);
     if (challenge.type != nameOf(solver_.type()) || challenge.token.empty()) continue;
-    Answer answer{authorization, challenge, clock_.now(), nullptr};
+    failIfDecided(authorization, challenge);
+    Answer answer;
+    answer.authorization = authorization;
+    answer.challenge = challenge;
+    answer.begun = clock_.now();
+    answer.before = challenge.error;
     answer.presented = solver_.present(
         {authorization.identifier, challenge.token, keyAuthorization(challenge.token, client_.thumbprint())}, stop);
     log_.debug("acme.challenge.presented", {{"name", orderedName(authorization)}, {"type", challenge.type}});
@@ -101,6 +120,10 @@ void Issuance::respond(Answer& answer, std::stop_token stop) {
     answer.challenge = client_.respond(answer.challenge, stop);
     answer.begun = clock_.now();
   } catch (const Error& error) {
+    if (refusesAnswer(error.problem)) {
+      answer.refused = error;  // the authorization tells what that means
+      return;
+    }
     // The CA may be validating at this moment. What it looks for stays up, and the authorization tells whether it was
     // told: an attempt that ended here would make a failed validation of a lost packet.
     if (!wasLost(error.problem) || answer.sent == mostAnswers) throw;
@@ -116,7 +139,12 @@ void Issuance::awaitValid(Answer& answer, std::stop_token stop) {
   Polling polling(clock_, "the authorization of " + orderedName(answer.authorization), answer.begun);
   std::optional<Time> told = answer.challenge.retryAfter;
   for (;;) {
-    polling.pause(told, stop);
+    try {
+      polling.pause(told, stop);
+    } catch (const Error& error) {
+      if (!answer.fault) throw;
+      throw Error(*answer.fault, error.retryAfter);  // it did look, and that is what a person has to know
+    }
     Authorization authorization;
     try {
       authorization = client_.authorization(answer.authorization.url, stop);
@@ -135,10 +163,34 @@ void Issuance::awaitValid(Answer& answer, std::stop_token stop) {
       throw Error(whyFailed(authorization), authorization.retryAfter);
     }
     told = authorization.retryAfter;
-    const auto same = std::find_if(authorization.challenges.begin(), authorization.challenges.end(),
-                                   [&](const Challenge& each) { return each.url == answer.challenge.url; });
-    if (answer.lost && same != authorization.challenges.end() && isUnanswered(*same)) respond(answer, stop);
+    lookAt(authorization, answer, stop);
   }
+}
+
+// The authorization is over with its challenge, though some CAs leave it pending.
+void Issuance::failIfDecided(const Authorization& authorization, const Challenge& challenge) {
+  if (challenge.status != "invalid") return;
+  journal_.forgetOrder();
+  throw Error(whyFailed(authorization), authorization.retryAfter);
+}
+
+void Issuance::lookAt(const Authorization& authorization, Answer& answer, std::stop_token stop) {
+  const auto same = std::find_if(authorization.challenges.begin(), authorization.challenges.end(),
+                                 [&](const Challenge& each) { return each.url == answer.challenge.url; });
+  const bool isOffered = same != authorization.challenges.end();
+  const bool unanswered = isOffered && isUnanswered(*same);
+  if (answer.refused && (!isOffered || unanswered)) throw Error(*answer.refused);
+  answer.refused.reset();
+  if (!isOffered) return;
+  failIfDecided(authorization, *same);
+  const Duration since = clock_.now() - answer.begun;
+  if (same->error && (same->error != answer.before || since >= faultIsOld)) {
+    answer.fault = whyFailed(authorization);
+    // It has looked, and leaves the challenge open for us to answer once more when that is mended (step-ca).
+    if (same->status == "pending" && !answer.lost) throw Error(*answer.fault, authorization.retryAfter);
+  }
+  const bool toldLongAgo = answer.sent == 0 && same->status == "processing" && since >= toldAgainAfter;
+  if ((answer.lost && unanswered) || toldLongAgo) respond(answer, stop);
 }
 
 }  // namespace postern::acme

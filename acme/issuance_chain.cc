@@ -40,16 +40,35 @@ bool hasIssuer(const tls::CertifiedKey& certificate, const std::string& wanted) 
                      [&](const std::string& issuer) { return equalsIgnoringCase(issuer, wanted); });
 }
 
+bool isForAnotherKey(const std::string& pem, EVP_PKEY* key) {
+  const tls::BioPtr in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+  const tls::CertPtr leaf(in ? PEM_read_bio_X509(in.get(), nullptr, nullptr, nullptr) : nullptr);
+  const EVP_PKEY* held = leaf ? X509_get0_pubkey(leaf.get()) : nullptr;
+  const bool isOther = held && EVP_PKEY_eq(held, key) != 1;
+  tls::drainErrors();
+  return isOther;
+}
+
 }  // namespace
 
 tls::CertifiedKeyRef Issuance::downloaded(const Order& order, bool wasResumed, std::stop_token stop) {
-  const DownloadedChain answer = client_.download(order.certificate, stop);
+  DownloadedChain answer;
   tls::CertifiedKeyRef certificate;
   try {
+    answer = client_.download(order.certificate, stop);
+    if (!sentCsr_ && isForAnotherKey(answer.pem, request_.key.get())) {
+      log_.warn("acme.order.used", {{"names", joined(request_.names)},
+                                    {"order", order.url},
+                                    {"detail", "its certificate is for another key"},
+                                    {"next", "ordered anew"}});
+      return nullptr;
+    }
     certificate = verified(answer.pem, request_.key.get(), request_.names, clock_.now());
-  } catch (const Error&) {
-    // The answer may have been cut short, so the next attempt asks for it once more; then the order is given up.
-    if (wasResumed) journal_.forgetOrder();
+  } catch (const Error& error) {
+    // The answer may have been cut short, or come too early, so the next attempt asks for it once more; then the order
+    // is given up.
+    const bool hasNone = error.problem.type == "postern:certificate" || saysItIsUnknown(error.problem);
+    if (wasResumed && hasNone) journal_.forgetOrder();
     throw;
   }
   if (request_.preferredChain.empty() || hasIssuer(*certificate, request_.preferredChain)) return certificate;

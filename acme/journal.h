@@ -4,13 +4,16 @@
 #include <optional>
 #include <string>
 
+#include "base/clock.h"
+
 namespace postern::acme {
 
 // Called by the one thread that runs the order. Writes are on disk when they return, or throw Error postern:storage.
 struct Journal {
   virtual ~Journal() = default;
   virtual std::optional<std::string> pendingOrder() const = 0;  // URL of an order begun and not ended
-  virtual void rememberOrder(const std::string& orderUrl) = 0;
+  virtual std::optional<Time> pendingSince() const = 0;         // of that order; nothing where it is not known
+  virtual void rememberOrder(const std::string& orderUrl, Time now) = 0;
   virtual void forgetOrder() = 0;  // it ended, or the CA no longer knows it
 };
 

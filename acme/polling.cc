@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 constexpr std::array<Duration, 3> early{50ms, 150ms, 400ms};
 constexpr std::array<Duration, 4> growing{1s, 2s, 4s, 7s};
 constexpr Duration longestPause = 10s;
+// Where the CA suggests more than can be waited for.
+constexpr Duration beyondBound = 1min;
 constexpr int mostFailuresInARow = 3;
 
 }  // namespace
@@ -24,7 +26,12 @@ bool mayPass(const Problem& problem) {
 }
 
 Polling::Polling(Clock& clock, std::string what, Time begun, Duration longest)
-    : clock_(clock), what_(std::move(what)), begun_(begun), longest_(longest), until_(clock.now() + longest) {}
+    : clock_(clock),
+      what_(std::move(what)),
+      begun_(begun),
+      longest_(longest),
+      since_(clock.now()),
+      until_(since_ + longest) {}
 
 Duration Polling::next(Time now) {
   while (late_ == 0 && early_ < early.size()) {
@@ -42,10 +49,12 @@ void Polling::pause(std::optional<Time> told, std::stop_token stop) {
   if (told) {
     time = std::max<Duration>(*told - now, 1s);
     early_ = early.size();  // they were for a CA that did not say
+    if (now + time > until_) until_ = std::max(until_, since_ + 2 * longest_);
+    if (now + time > until_) time = beyondBound;
   }
   if (now + time > until_) {
-    throw Error(makeProblem("postern:timeout", "the CA did not finish " + what_ + " within " + inWords(longest_)),
-                told);
+    throw Error(
+        makeProblem("postern:timeout", "the CA did not finish " + what_ + " within " + inWords(until_ - since_)), told);
   }
   if (!clock_.wait(time, stop)) throw Stopped();
 }

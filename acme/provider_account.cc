@@ -81,7 +81,7 @@ bool ProviderCare::settleRollover(Transport& transport, Account& account, Pace& 
   try {
     client.newAccount({}, true, {}, stop);
   } catch (const Error& error) {
-    if (error.problem.shortType() != "accountDoesNotExist") throw;
+    if (!saysKeyIsUnknown(error.problem)) throw;
     if (parts_.clock.now() - account.nextKeySince > rolloverSettles) storage_->dropNextKey(directory_, account);
     return false;
   }

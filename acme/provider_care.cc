@@ -71,8 +71,9 @@ class Entered : public Journal {
  public:
   Entered(CertificateFolder& folder, std::function<void()> enter) : folder_(folder), enter_(std::move(enter)) {}
   std::optional<std::string> pendingOrder() const override { return folder_.pendingOrder(); }
-  void rememberOrder(const std::string& orderUrl) override {
-    folder_.rememberOrder(orderUrl);
+  std::optional<Time> pendingSince() const override { return folder_.pendingSince(); }
+  void rememberOrder(const std::string& orderUrl, Time now) override {
+    folder_.rememberOrder(orderUrl, now);
     if (enter_) enter_();
   }
   void forgetOrder() override { folder_.forgetOrder(); }
@@ -81,6 +82,17 @@ class Entered : public Journal {
   CertificateFolder& folder_;
   std::function<void()> enter_;
 };
+
+}  // namespace
+
+bool saysKeyIsUnknown(const Problem& problem) {
+  const std::string type = problem.shortType();
+  if (type == "accountDoesNotExist") return true;
+  const bool refused = problem.status >= 400 && problem.status <= 403;
+  return refused && (type == "externalAccountRequired" || type == "malformed" || type == "unauthorized");
+}
+
+namespace {
 
 bool isAddress(const std::string& name) {
   std::array<unsigned char, 16> address{};
@@ -192,7 +204,10 @@ tls::CertifiedKeyRef ProviderCare::issued(const OrderTask& task, Journal& journa
   try {
     return attempt();
   } catch (const Error& error) {
-    if (error.problem.shortType() != "accountDoesNotExist") throw;
+    const std::string type = error.problem.shortType();
+    // An account from before there was an external one: it may wait for nothing but that (Sectigo).
+    const bool unbound = type == "externalAccountRequired" && provider.externalAccount;
+    if (type != "accountDoesNotExist" && !unbound) throw;
     // A CA that lost its accounts has lost their orders too. Registered anew within this attempt, but only once.
     journal.forgetOrder();
     connection = ready(task.pace, stop, connection);
@@ -313,7 +328,7 @@ ProviderCare::ConnectionRef ProviderCare::connect(const Provider& provider, std:
   if (forgetUrl) {
     parts_.log.warn("acme.account.unknown", {{"directory", directory_},
                                              {"account", account->url},
-                                             {"next", "the CA has lost the account; its key is registered anew"}});
+                                             {"next", "the CA does not take it; its key is registered anew"}});
     account->url.clear();
     storage_->saveAccount(directory_, *account);
   }
@@ -387,7 +402,9 @@ std::string ProviderCare::registered(Client& client, const Provider& provider, b
     try {
       return client.newAccount(provider.contact, true, {}, stop);
     } catch (const Error& error) {
-      if (error.problem.shortType() != "accountDoesNotExist") throw;
+      // Who looks for a key only where an external account comes with it is asked the whole: that finds it as well.
+      const bool withBinding = provider.externalAccount && saysKeyIsUnknown(error.problem);
+      if (!withBinding && error.problem.shortType() != "accountDoesNotExist") throw;
     }
   }
   if (const Time now = parts_.clock.now(), out = ledger_->earliestAccount(now); out > now) {

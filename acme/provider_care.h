@@ -149,6 +149,10 @@ class ProviderCare {
   std::optional<LastError> lastError_;
 };
 
+// A refusal of onlyReturnExisting that may mean that the CA has no account with the key: not all say it as RFC 8555
+// section 7.3.1 does, least of all those that want an external account with every newAccount.
+bool saysKeyIsUnknown(const Problem& problem);
+
 // A problem as `status` shows it.
 LastError lastErrorOf(const Problem& problem, Time at);
 

@@ -307,5 +307,42 @@ TEST_F(Revocation, TakesEveryKeyTypeInService) {
   EXPECT_TRUE(eventually([&] { return ca.issued() == 4; }));
 }
 
+// Sectigo answers like this, whatever onlyReturnExisting says.
+TEST_F(AccountLife, IsMadeThoughTheCaLooksForNoKeyWithoutAnExternalAccount) {
+  ca.externalAccount("kid-7", "key");
+  ca.wantBindingFirst(true);
+  Plan plan = wanting({mail});
+  plan.providers[0].externalAccount = ExternalAccount{"kid-7", Secret("key")};
+  ca.failNext("newAccount", Failure::ServerError);
+  run(plan);
+  EXPECT_FALSE(waitFor(mail));
+  pass(1min);  // the key is on disk, and the CA has never heard of it
+  EXPECT_TRUE(waitFor(mail));
+  EXPECT_EQ(ca.boundTo(), std::vector<std::string>{"kid-7"});
+}
+
+TEST_F(AccountLife, GoesOnWithItsOldKeyThoughTheCaLooksForNoKeyWithoutAnExternalAccount) {
+  begin();
+  ca.wantBindingFirst(true);
+  ca.failNext("keyChange", Failure::Refused);
+  EXPECT_NE(refusalOf([&] { manager->rolloverAccount("main", {}); }).find("postern:connection"), std::string::npos);
+  clock.advance(2h);  // nothing that was sent then can still arrive
+  restart();
+  expectOrdersWork(imap);
+}
+
+// A CA may make the account without it, and have it wait for that.
+TEST_F(AccountLife, IsBoundToTheExternalAccountThatIsConfiguredLater) {
+  begin();
+  ca.refuseNext("externalAccountRequired", "newOrder");
+  const int before = ca.count("newAccount");
+  Plan plan = wanting({mail, imap});
+  plan.providers[0].externalAccount = ExternalAccount{"kid-7", Secret("key")};
+  run(plan);
+  EXPECT_TRUE(waitFor(imap));
+  EXPECT_EQ(ca.count("newAccount"), before + 1);
+  EXPECT_EQ(ca.accounts(), 1);
+}
+
 }  // namespace
 }  // namespace postern::acme

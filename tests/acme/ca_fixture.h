@@ -22,10 +22,13 @@ namespace postern::acme {
 
 struct JournalInMemory : Journal {
   std::optional<std::string> order;
+  std::optional<Time> since;
   int remembered = 0, forgotten = 0;
   std::optional<std::string> pendingOrder() const override { return order; }
-  void rememberOrder(const std::string& url) override {
+  std::optional<Time> pendingSince() const override { return since; }
+  void rememberOrder(const std::string& url, Time now) override {
     order = url;
+    since = now;
     ++remembered;
   }
   void forgetOrder() override {

@@ -112,6 +112,19 @@ TEST_F(CareTest, ServesTwoKeyTypesForTheSameNames) {
   EXPECT_EQ(manager->status().certificates.size(), 2U);
 }
 
+TEST_F(CareTest, ServesTwoKeyTypesWhereTheCaGivesOutOneOrderForBoth) {
+  ca.reuseOrders(true);
+  ca.failNext("finalize", Failure::Hang);
+  run(with([](Provider& provider) { provider.keyTypes = {"ecdsa-p256", "rsa-2048"}; }));
+  EXPECT_TRUE(eventually([&] { return ca.issued() == 1; }));  // the other one finds its order used
+  EXPECT_EQ(ca.orders(), 1);
+  ca.release();
+  EXPECT_TRUE(
+      manager->waitFor({tls::acmeCertificate("main", mail), tls::acmeCertificate("main", mail, "rsa-2048")}, {}));
+  EXPECT_EQ(timesLogged("acme.order.failed"), 0);
+  EXPECT_EQ(ca.issued(), 2);
+}
+
 TEST_F(CareTest, KeepsTheKeyWhereTheProviderSaysSoAndElseNot) {
   const auto renewed = [&](bool reuse) {
     const auto before = served(mail)->key();

@@ -51,6 +51,17 @@ TEST_F(PollingTest, ObeysRetryAfterAndLooksNoEarlier) {
   EXPECT_EQ(looks(polling, 7s, 3), (std::vector<Duration>{7s, 14s, 21s}));
 }
 
+TEST_F(PollingTest, WaitsTwiceAsLongForWhatRetryAfterTells) {
+  Polling polling(clock, "it", begun);
+  polling.pause({}, {});
+  EXPECT_EQ(looks(polling, 4min), (std::vector<Duration>{4min + 50ms, 8min + 50ms, 9min + 50ms}));
+}
+
+TEST_F(PollingTest, LooksEachMinuteWhereRetryAfterIsBeyondAllThatCanBeWaitedFor) {
+  Polling polling(clock, "it", begun);
+  EXPECT_EQ(looks(polling, 24h), (std::vector<Duration>{1min, 2min, 3min, 4min, 5min, 6min, 7min, 8min, 9min, 10min}));
+}
+
 TEST_F(PollingTest, LooksNeverUnderASecondAfterARetryAfter) {
   Polling polling(clock, "it", begun);
   polling.pause(clock.now() + 10ms, {});

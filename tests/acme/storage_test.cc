@@ -90,12 +90,12 @@ TEST_F(StorageTest, KeepsFoldersAndFilesToItselfWhateverTheUmask) {
   const mode_t before = umask(0);
   stored();
   certificate()->pendingKey(tls::KeyType::EcdsaP256);
-  certificate()->rememberOrder("https://ca.test/order/1");
+  certificate()->rememberOrder("https://ca.test/order/1", testing::machineTime());
   certificate()->saveHistory({});
   storage->saveAccount(directory, {"", tls::keyToPem(tls::generateKey(tls::KeyType::EcdsaP256).get()), {}});
   storage->saveDirectoryMeta(directory, Json(Json::Object{}));
   umask(0777);
-  certificate()->rememberOrder("https://ca.test/order/2");
+  certificate()->rememberOrder("https://ca.test/order/2", testing::machineTime());
   umask(before);
   int files = 0;
   for (const auto& entry : fs::recursive_directory_iterator(cache)) {
@@ -178,7 +178,7 @@ TEST_F(StorageTest, UsesAGenerationThatAppearedBeforeTheCrashThatLeftTheLinkBehi
 
 TEST_F(StorageTest, ForgetsTheOrderOfACertificateThatWasStoredBeforeTheCrash) {
   auto key = certificate()->pendingKey(tls::KeyType::EcdsaP256);
-  certificate()->rememberOrder("https://ca.test/order/1");
+  certificate()->rememberOrder("https://ca.test/order/1", testing::machineTime());
   const std::string pem(tls::keyToPem(key.get()).reveal());
   const auto made = tls::makeSelfSigned(key.get(), names, testing::machineTime());
   certificate()->store(*made, {});
@@ -186,7 +186,7 @@ TEST_F(StorageTest, ForgetsTheOrderOfACertificateThatWasStoredBeforeTheCrash) {
   EXPECT_FALSE(fs::exists(certificate()->path() / "pending-key.pem"));
   // As a crash right after the generation appeared would have left it.
   support::write(certificate()->path() / "pending-key.pem", pem);
-  certificate()->rememberOrder("https://ca.test/order/1");
+  certificate()->rememberOrder("https://ca.test/order/1", testing::machineTime());
   open();
   EXPECT_TRUE(certificate()->load());
   EXPECT_FALSE(certificate()->pendingOrder());
@@ -196,10 +196,13 @@ TEST_F(StorageTest, ForgetsTheOrderOfACertificateThatWasStoredBeforeTheCrash) {
 TEST_F(StorageTest, KeepsTheOrderOfAnotherKey) {
   stored();
   certificate()->pendingKey(tls::KeyType::EcdsaP256);
-  certificate()->rememberOrder("https://ca.test/order/2");
+  EXPECT_FALSE(certificate()->pendingSince());
+  const Time now = std::chrono::floor<std::chrono::seconds>(testing::machineTime());
+  certificate()->rememberOrder("https://ca.test/order/2", now);
   open();
   EXPECT_TRUE(certificate()->load());
   EXPECT_EQ(certificate()->pendingOrder(), "https://ca.test/order/2");
+  EXPECT_EQ(certificate()->pendingSince(), now);
 }
 
 TEST_F(StorageTest, RemovesWhatACrashLeftHalfWritten) {
@@ -236,7 +239,7 @@ TEST_F(StorageTest, MakesOnePendingKeyHoweverManyAskAtOnce) {
 
 TEST_F(StorageTest, SetsDamagedFilesOfAnOrderAside) {
   const auto key = certificate()->pendingKey(tls::KeyType::EcdsaP256);
-  certificate()->rememberOrder("https://ca.test/order/1");
+  certificate()->rememberOrder("https://ca.test/order/1", testing::machineTime());
   for (const char* file : {"pending-key.pem", "history.json"}) support::write(certificate()->path() / file, "\x01");
   EXPECT_EQ(certificate()->history(), AttemptHistory{});
   EXPECT_NE(EVP_PKEY_eq(certificate()->pendingKey(tls::KeyType::EcdsaP256).get(), key.get()), 1);
@@ -413,7 +416,7 @@ TEST_F(StorageTest, FailsToWriteWithAnErrorOfStorage) {
   // A file where a folder must be, which stops root as well.
   support::write(cache / directoryFolderName(directory), "");
   try {
-    certificate()->rememberOrder("https://ca.test/order/1");
+    certificate()->rememberOrder("https://ca.test/order/1", testing::machineTime());
     FAIL() << "it was written";
   } catch (const Error& error) {
     EXPECT_EQ(error.problem.type, "postern:storage");

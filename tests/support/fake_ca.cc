@@ -111,6 +111,10 @@ void FakeCa::expireAuthorizations() {
   }
 }
 
+void FakeCa::forgetAuthorizations() {
+  std::lock_guard lock(mutex_);
+  for (auto& [id, authorization] : authorizations_) authorization.lost = true;
+}
 void FakeCa::hurryAuthorizations() {
   std::lock_guard lock(mutex_);
   for (auto& [id, authorization] : authorizations_) authorization.pollsLeft = 1;

@@ -120,6 +120,25 @@ class FakeCa : public acme::Transport {
   void reuseAuthorizations(bool on) {
     set([&] { reuse_ = on; });
   }
+  // An order that waits is given out again to whoever orders the same names and profile (Let's Encrypt, Sectigo).
+  void reuseOrders(bool on) {
+    set([&] { reuseOrders_ = on; });
+  }
+  // What a failed validation leaves. Invalid: the authorization (RFC 8555 section 7.1.6). OpenChallenge: the challenge
+  // pending, with its error, found before its answer was answered; InvalidChallenge: that alone, and the authorization
+  // pending (both step-ca). Waiting: nothing to be seen, and nobody looks before the challenge is answered once more
+  // (Sectigo).
+  enum class Leaves { Invalid, OpenChallenge, InvalidChallenge, Waiting };
+  void failedValidationLeaves(Leaves what) {
+    set([&] { leaves_ = what; });
+  }
+  void refuseRepeatedAnswers(bool on) {
+    set([&] { refuseRepeatedAnswers_ = on; });
+  }  // to challenges that are being validated (HARICA)
+  // A key is looked for only where it comes with an external account (Sectigo's answer to onlyReturnExisting).
+  void wantBindingFirst(bool on) {
+    set([&] { bindingFirst_ = on; });
+  }
   void termsOfService(std::string url) {
     set([&] { terms_ = std::move(url); });
   }
@@ -179,6 +198,10 @@ class FakeCa : public acme::Transport {
       authorizations_.clear();
     });
   }
+  void forgetAuthorizations();  // while their orders stay (404)
+  void forgetCertificates() {
+    set([&] { certificates_.clear(); });
+  }
   void expireAuthorizations();  // pending and valid ones
   void hurryAuthorizations();   // all that wait are decided at the look after the next
   void decideAuthorizations();  // ... now, with nobody looking
@@ -215,6 +238,7 @@ class FakeCa : public acme::Transport {
   struct Authorization {
     std::string account, name, token, status = "pending", challengeStatus = "pending", answeredType;
     int pollsLeft = 0;
+    bool waits = false, lost = false;
     std::optional<acme::Problem> problem;
   };
   struct Order {
@@ -334,7 +358,8 @@ class FakeCa : public acme::Transport {
   Duration retryAfter_ = std::chrono::hours(1), lifetime_ = std::chrono::hours(24 * 90);
   std::optional<Duration> pollRetryAfter_;
   int orderPolls_ = 0, authorizationPolls_ = 0, urlVersion_ = 1;
-  bool future_ = false, reuse_ = false;
+  bool future_ = false, reuse_ = false, reuseOrders_ = false, refuseRepeatedAnswers_ = false, bindingFirst_ = false;
+  Leaves leaves_ = Leaves::Invalid;
   std::vector<std::string> offered_{"http-01", "dns-01", "tls-alpn-01"};
   std::string terms_ = "https://ca.test/terms";
   Validation validation_;

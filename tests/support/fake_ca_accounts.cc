@@ -33,6 +33,9 @@ acme::HttpResponse FakeCa::newAccount(const Signed& request) {
     response.headers.emplace("location", existing);
     return response;
   }
+  if (bindingFirst_ && !request.payload["externalAccountBinding"].isObject()) {
+    throw Refusal{400, "externalAccountRequired", "The request must include a value for externalAccountBinding"};
+  }
   if (request.payload["onlyReturnExisting"].boolean()) throw Refusal{400, "accountDoesNotExist", "no such account"};
   if (!terms_.empty() && !request.payload["termsOfServiceAgreed"].boolean()) {
     throw Refusal{403, "userActionRequired", "the terms of service must be agreed to"};

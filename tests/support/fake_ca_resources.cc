@@ -70,6 +70,20 @@ acme::HttpResponse FakeCa::newOrder(const Signed& request) {
   }
   made.replaces = request.payload["replaces"].string();
   if (!made.replaces.empty()) demandReplaceable(made.replaces, request.account);
+  const auto answered = [this](const std::string& id, const Order& order) {
+    acme::HttpResponse response = json(201, orderJson(id, order));
+    response.headers.emplace("location", url("order", id));
+    return response;
+  };
+  if (reuseOrders_) {
+    for (auto& [id, old] : orders_) {
+      settle(old);
+      const bool waits = old.status == "pending" || old.status == "ready";
+      if (waits && old.account == made.account && old.names == made.names && old.profile == made.profile) {
+        return answered(id, old);
+      }
+    }
+  }
   for (const std::string& name : made.names) made.authorizations.push_back(authorizationFor(request.account, name));
   made.expires = clock_.now() + std::chrono::hours(24 * 7);
   settle(made);
@@ -77,8 +91,7 @@ acme::HttpResponse FakeCa::newOrder(const Signed& request) {
   orderedNames_.push_back(made.names);
   orderedProfiles_.push_back(made.profile);
   std::string id = nextId();
-  acme::HttpResponse response = json(201, orderJson(id, made));
-  response.headers.emplace("location", url("order", id));
+  acme::HttpResponse response = answered(id, made);
   orders_[id] = std::move(made);
   return response;
 }
@@ -127,13 +140,15 @@ acme::HttpResponse FakeCa::order(const Signed& request) {
 acme::HttpResponse FakeCa::authorization(const Signed& request) {
   std::string id = idOf(request.url);
   Authorization& found = owned(authorizations_, id, request);
+  if (found.lost) throw Refusal{404, "malformed", "Expired authorization"};
   if (!request.isGet && request.payload["status"].string() == "deactivated") {  // RFC 8555 section 7.5.2
     ++deactivatedAuthorizations_;
     found.status = "deactivated";
     return json(200, authorizationJson(id, found));
   }
   if (!request.isGet) throw Refusal{400, "malformed", "an authorization is read with an empty payload"};
-  if (found.status == "pending" && found.challengeStatus == "processing" && --found.pollsLeft < 0) validate(found);
+  const bool validating = found.status == "pending" && found.challengeStatus == "processing" && !found.waits;
+  if (validating && --found.pollsLeft < 0) validate(found);
   acme::HttpResponse response = json(200, authorizationJson(id, found));
   if (found.status == "pending") addPollRetryAfter(response);
   return response;
@@ -145,12 +160,17 @@ acme::HttpResponse FakeCa::challenge(const Signed& request) {
   Authorization& found = owned(authorizations_, id, request);
   if (request.isGet) return json(200, challengeJson(id, type, found));
   if (found.status != "pending") throw Refusal{400, "malformed", "the authorization is not pending"};
+  if (found.challengeStatus == "processing" && refuseRepeatedAnswers_) {
+    throw Refusal{400, "malformed", "challenge or authorization must be in pending state"};
+  }
   if (found.challengeStatus == "pending") {
     found.challengeStatus = "processing";
     found.answeredType = type;
   } else {
     ++repeatedAnswers_;
   }
+  found.waits = false;
+  if (leaves_ == Leaves::OpenChallenge) validate(found);
   return json(200, challengeJson(id, type, found));
 }
 
@@ -159,6 +179,7 @@ void FakeCa::validate(Authorization& authorization) {
   std::string name = withoutWildcard(authorization.name);
   std::string expected = authorization.token + "." + accounts_.at(authorization.account).thumbprint;
   const std::string& type = authorization.answeredType;
+  authorization.problem.reset();
   if (auto failing = failingNames_.find(authorization.name); failing != failingNames_.end()) {
     authorization.problem = failing->second;
   } else if (invalidOnce_) {
@@ -176,7 +197,19 @@ void FakeCa::validate(Authorization& authorization) {
   } else if (challenges_ && type == "tls-alpn-01") {
     authorization.problem = checkAlpn(name, expected);
   }
-  authorization.status = authorization.challengeStatus = authorization.problem ? "invalid" : "valid";
+  if (!authorization.problem) {
+    authorization.status = authorization.challengeStatus = "valid";
+    return;
+  }
+  switch (leaves_) {
+    case Leaves::Invalid: authorization.status = authorization.challengeStatus = "invalid"; break;
+    case Leaves::OpenChallenge: authorization.challengeStatus = "pending"; break;
+    case Leaves::InvalidChallenge: authorization.challengeStatus = "invalid"; break;
+    case Leaves::Waiting:
+      authorization.problem.reset();
+      authorization.waits = true;
+      break;
+  }
 }
 
 std::optional<acme::Problem> FakeCa::checkAlpn(const std::string& name, const std::string& keyAuthorization) const {
