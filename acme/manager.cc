@@ -143,7 +143,8 @@ RenewAnswer Manager::Impl::renew(const RenewRequest& request) {
       CertificateCare& care = *managed->care;
       std::string words = "ordered";
       bool ordered = true;
-      if (managed->ordering()) {
+      // One that is decided and is only written down yet is none that brings what is asked for now.
+      if (managed->ordering() && care.underWay()) {
         words = "already under way";
       } else if (request.force || care.failures() > 0 || care.dueAt(now) <= now) {
         care.orderNow(now, request.force && care.dueAt(now) > now);

@@ -48,6 +48,19 @@ TEST_F(ManagerTest, SaysThatACertificateIsValidWhenEverybodyServesIt) {
   EXPECT_EQ(asked.get().state, CertificateState::Valid);
 }
 
+TEST_F(ManagerTest, OrdersOnDemandThoughTheOrderBeforeIsStillWrittenDown) {
+  std::vector<RenewAnswer> answers;
+  store->subscribe([&](const auto&) {
+    if (answers.empty()) answers.push_back(manager->renew({mail, "", true}));
+  });
+  run(wanting({mail}));
+  ASSERT_TRUE(eventually([&] { return ca.orders() == 2; }));
+  ASSERT_TRUE(waitFor(mail));
+  EXPECT_EQ(answers.at(0).certificates.at(0).words, "ordered");
+  EXPECT_EQ(statusOf(mail).certificate, served(mail));
+  EXPECT_TRUE(fs::exists(folderOf(mail) / "generations/2"));
+}
+
 TEST_F(ManagerTest, OrdersNothingBeforeItIsStarted) {
   manager->apply(wanting({mail}));
   EXPECT_EQ(statusOf(mail).state, CertificateState::Pending);
