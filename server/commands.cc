@@ -14,6 +14,7 @@
 #include "server/check.h"
 #include "server/commands_ask.h"
 #include "server/commands_life.h"
+#include "server/descriptors.h"
 #include "server/doctor.h"
 #include "server/load_all.h"
 #include "server/passwd.h"
@@ -27,6 +28,7 @@ namespace {
 
 int run(const std::string& config) {
   Signals signals;  // before any thread
+  raiseDescriptorLimit();
   return Application(config, signals).run();
 }
 

@@ -1,5 +1,6 @@
 """Limits of handshakes, strict-sni and what `check` says of them, seen from outside."""
 
+import resource
 import smtplib
 import socket
 import ssl
@@ -53,6 +54,23 @@ private-key = "file://{key}"
                 if line.startswith(name + " "):
                     return float(line.rsplit(" ", 1)[1])
         raise AssertionError(f"there is no metric {name}")
+
+    def test_the_soft_limit_of_open_files_is_no_limit_of_connections(self):
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        hard = before[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            server = self.start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        with open(f"/proc/{server.process.pid}/limits") as file:
+            soft = next(line for line in file if line.startswith("Max open files")).split()[3]
+        self.assertEqual(int(soft), 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536))
+        port = server.port("imap")
+        for number in range(300):
+            client = socket.create_connection(("127.0.0.1", port), timeout=60)
+            self.addCleanup(client.close)
+            self.assertEqual(client.recv(4), b"* OK", number)
 
     def hold_a_handshake(self, server):
         """A client that has begun one and does not go on."""
