@@ -2,6 +2,7 @@
 #include <openssl/x509.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "acme/issuance.h"
 #include "base/text.h"
@@ -10,6 +11,7 @@ namespace postern::acme {
 namespace {
 
 constexpr std::size_t mostAlternates = 10;
+constexpr auto longestMissing = std::chrono::hours(1);  // a certificate, after its order was made
 
 std::string commonNameOf(const X509_NAME* name) {
   const int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
@@ -65,11 +67,16 @@ tls::CertifiedKeyRef Issuance::downloaded(const Order& order, bool wasResumed, s
     }
     certificate = verified(answer.pem, request_.key.get(), request_.names, clock_.now());
   } catch (const Error& error) {
-    // The answer may have been cut short, or come too early, so the next attempt asks for it once more; then the order
-    // is given up.
-    const bool hasNone = error.problem.type == "postern:certificate" || saysItIsUnknown(error.problem);
-    if (wasResumed && hasNone) journal_.forgetOrder();
-    throw;
+    // The answer may have been cut short, so the next attempt asks for it once more; then the order is given up.
+    if (wasResumed && error.problem.type == "postern:certificate") journal_.forgetOrder();
+    if (!saysItIsUnknown(error.problem)) throw;
+    // It is there later than the order says (some CAs answer 403 until then), or gone. The account is not to blame.
+    const std::optional<Time> since = journal_.pendingSince();
+    if (wasResumed && (!since || clock_.now() - *since > longestMissing)) journal_.forgetOrder();
+    Problem problem = makeProblem("postern:http",
+                                  "the order is valid and its certificate is not there: " + std::string(error.what()));
+    problem.status = error.problem.status;
+    throw Error(std::move(problem), error.retryAfter);
   }
   if (request_.preferredChain.empty() || hasIssuer(*certificate, request_.preferredChain)) return certificate;
   return preferred(std::move(certificate), answer.alternates, stop);

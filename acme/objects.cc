@@ -102,6 +102,10 @@ Authorization parseAuthorization(const Json& json) {
   demandObject(json["identifier"], "authorization's \"identifier\"");
   authorization.identifier = demanded(json["identifier"], "authorization's identifier", "value");
   authorization.wildcard = json["wildcard"].boolean();
+  if (authorization.identifier.starts_with("*.")) {  // which the RFC forbids, and some CAs do (ACME-Server-ADCS)
+    authorization.identifier.erase(0, 2);
+    authorization.wildcard = true;
+  }
   for (const Json& challenge : json["challenges"].array()) {
     // A challenge of a shape that we do not know is not ours to answer.
     if (challenge["type"].string().empty() || challenge["url"].string().empty()) continue;

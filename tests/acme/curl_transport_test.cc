@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <csignal>
@@ -214,6 +215,20 @@ TEST_F(CurlTransportTest, ReusesItsConnectionForRequestsOfEveryKind) {
   }
   EXPECT_EQ(server->requests(), 5);
   EXPECT_EQ(server->connections(), 1);
+}
+
+// A CA closes what is idle without a word; the next request meets it. What may have been taken then has had its nonce.
+TEST_F(CurlTransportTest, SendsAgainWhereTheConnectionThatItKeptWasClosedMeanwhile) {
+  std::atomic<int> requests = 0;
+  auto server = serve([&](const RawRequest&) { return ++requests == 2 ? "" : httpAnswer("200 OK", "{}"); });
+  auto one = trusting();
+  HttpRequest request = get(server->url("/"));
+  request.method = "POST";
+  request.body = "{}";
+  EXPECT_EQ(one->send(request, {}).status, 200);
+  EXPECT_EQ(one->send(request, {}).status, 200);
+  EXPECT_EQ(server->requests(), 3);
+  EXPECT_EQ(server->connections(), 2);
 }
 
 TEST_F(CurlTransportTest, ServesSeveralThreadsAtOnce) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "acme/renewal.h"
 #include "tests/acme/ca_fixture.h"
 
 namespace postern::acme {
@@ -179,11 +180,19 @@ TEST_F(PracticeTest, OrdersAnewWhereTheAuthorizationsOfTheOldOrderAreGone) {
   EXPECT_EQ(ca.orders(), 2);
 }
 
-TEST_F(PracticeTest, AsksOnceMoreForACertificateThatIsNotThereYet) {
-  ca.failNext("certificate", Failure::NotFound);
-  EXPECT_EQ(failure().problem.status, 404);
-  EXPECT_TRUE(issue());
-  EXPECT_EQ(ca.orders(), 1);
+TEST_F(PracticeTest, AsksOnForACertificateThatIsNotThereYetAndBlamesNotTheAccount) {
+  for (const char* type : {"unauthorized", "malformed"}) {  // 403 and 400
+    mail.journal.order.reset();
+    ca.refuseNext(type, "certificate", 3);
+    const int orders = ca.orders();
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      const Error error = failure();
+      EXPECT_EQ(classOf(error.problem), FailureClass::Network) << type;
+      EXPECT_NE(error.problem.detail.find(type), std::string::npos) << error.problem.detail;
+    }
+    EXPECT_TRUE(issue());
+    EXPECT_EQ(ca.orders(), orders + 1) << type;
+  }
 }
 
 TEST_F(PracticeTest, GivesUpAnOrderWhoseCertificateIsGone) {
@@ -191,6 +200,10 @@ TEST_F(PracticeTest, GivesUpAnOrderWhoseCertificateIsGone) {
   failure();
   ca.forgetCertificates();
   EXPECT_EQ(failure().problem.status, 404);
+  EXPECT_TRUE(mail.journal.order);
+  clock.advance(61min);
+  EXPECT_EQ(failure().problem.status, 404);
+  EXPECT_FALSE(mail.journal.order);
   EXPECT_TRUE(issue());
   EXPECT_EQ(ca.orders(), 2);
 }

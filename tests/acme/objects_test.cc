@@ -281,6 +281,18 @@ TEST(NoncePool, StaysBoundedAndDropsTheOldest) {
   EXPECT_EQ(pool.take(), "n999");
 }
 
+TEST(Authorization, OfAWildcardIsForTheNameBelowItHoweverTheCaSpellsIt) {
+  for (const char* text : {R"({"status": "pending", "identifier": {"type": "dns", "value": "*.example.org"}})",
+                           R"({"status": "pending", "identifier": {"type": "dns", "value": "*.example.org"},
+                               "wildcard": true})",
+                           R"({"status": "pending", "identifier": {"type": "dns", "value": "example.org"},
+                               "wildcard": true})"}) {
+    const acme::Authorization authorization = parseAuthorization(*Json::parse(text));
+    EXPECT_EQ(authorization.identifier, "example.org") << text;
+    EXPECT_EQ(orderedName(authorization), "*.example.org") << text;
+  }
+}
+
 TEST(Problem, SaysWhereAPersonFindsWhatToDo) {
   const auto detailOf = [](const char* text) { return parseProblem(*Json::parse(text)).detail; };
   EXPECT_EQ(detailOf(R"({"type": "urn:ietf:params:acme:error:userActionRequired", "detail": "Terms have changed",
