@@ -58,7 +58,7 @@ class WireClient {
   // Takes what one call gets from the kernel.
   bool receive() {
     char bytes[65536];
-    const auto got = ::recv(socket_.descriptor(), bytes, sizeof bytes, 0);
+    const auto got = socket_.receiveRaw(bytes, sizeof bytes);
     return got > 0 && BIO_write(fromServer_, bytes, static_cast<int>(got)) == got;
   }
   // What of that is words.

@@ -21,6 +21,18 @@ sockaddr_in addressOf(const std::string& host, std::uint16_t port) {
   inet_pton(AF_INET, host.c_str(), &address.sin_addr);
   return address;
 }
+
+// Calls until it was not because the process stood still and went on that nothing came of it: the kernel ends a call on
+// a socket that has a limit then.
+template <class Call>
+auto uninterrupted(const Call& call) {
+  for (;;) {
+    ERR_clear_error();
+    errno = 0;
+    const auto result = call();
+    if (result > 0 || errno != EINTR) return result;
+  }
+}
 }  // namespace
 
 Client::Client(std::uint16_t port, const std::string& from, const std::function<void(int socket)>& bound)
@@ -30,11 +42,11 @@ Client::Client(std::uint16_t port, const std::string& from, const std::function<
     EXPECT_EQ(::bind(descriptor_, reinterpret_cast<const sockaddr*>(&source), sizeof source), 0);
   }
   if (bound) bound(descriptor_);
+  const auto target = addressOf("127.0.0.1", port);
+  EXPECT_EQ(::connect(descriptor_, reinterpret_cast<const sockaddr*>(&target), sizeof target), 0) << errno;
   const timeval limit{60, 0};
   ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(descriptor_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-  const auto target = addressOf("127.0.0.1", port);
-  EXPECT_EQ(::connect(descriptor_, reinterpret_cast<const sockaddr*>(&target), sizeof target), 0) << errno;
 }
 
 Client::~Client() {
@@ -44,22 +56,26 @@ Client::~Client() {
 
 void Client::send(std::string_view bytes) {
   while (!bytes.empty()) {
-    ERR_clear_error();
-    const auto sent = ssl_ ? SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()))
-                           : ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    const auto sent = uninterrupted([&] {
+      return ssl_ ? SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()))
+                  : ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    });
     if (sent <= 0) return;  // what follows shows in what is read
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
 }
 
+long Client::receiveRaw(char* bytes, std::size_t size) {
+  return uninterrupted([&] { return ::recv(descriptor_, bytes, size, 0); });
+}
+
 long Client::receive(char* bytes, std::size_t size) {
   if (!ssl_) {
-    const auto got = ::recv(descriptor_, bytes, size, 0);
+    const auto got = receiveRaw(bytes, size);
     endedWell_ = got == 0;
     return got;
   }
-  ERR_clear_error();
-  const int got = SSL_read(ssl_.get(), bytes, static_cast<int>(size));
+  const int got = uninterrupted([&] { return SSL_read(ssl_.get(), bytes, static_cast<int>(size)); });
   endedWell_ = got <= 0 && SSL_get_error(ssl_.get(), got) == SSL_ERROR_ZERO_RETURN;
   return got;
 }
@@ -109,8 +125,7 @@ bool Client::handshake(const std::string& serverName, SSL_SESSION* session, cons
   if (session) SSL_set_session(ssl_.get(), session);
   if (!alpn.empty()) SSL_set_alpn_protos(ssl_.get(), alpn.data(), static_cast<unsigned>(alpn.size()));
   SSL_set_fd(ssl_.get(), descriptor_);
-  ERR_clear_error();
-  return SSL_connect(ssl_.get()) == 1;
+  return uninterrupted([&] { return SSL_connect(ssl_.get()); }) == 1;
 }
 
 void Client::sayCloseNotify() {

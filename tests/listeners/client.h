@@ -39,6 +39,8 @@ class Client {
   SSL* ssl() { return ssl_.get(); }
   bool resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
   void sayCloseNotify();
+  // What one call gets from the kernel, sealed or not; as recv() has it.
+  long receiveRaw(char* bytes, std::size_t size);
   // As a crash or a reset line would.
   void reset();
   int descriptor() const { return descriptor_; }
