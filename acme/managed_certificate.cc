@@ -122,4 +122,12 @@ CertificateStatus ManagedCertificate::status(const CareSection& section, Time no
   return status;
 }
 
+std::vector<CertificateStatus> ManagedCertificate::statuses(Time now) const {
+  if (!before.empty()) return before;
+  std::vector<CertificateStatus> all;
+  all.reserve(sections.size());
+  for (const auto& section : sections) all.push_back(status(section, now));
+  return all;
+}
+
 }  // namespace postern::acme

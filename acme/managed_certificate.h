@@ -65,12 +65,15 @@ struct ManagedCertificate {
   ProviderCare& providerOf(std::size_t route) const { return *routes[route].provider; }
   CertificateFolder& folderOf(std::size_t route) const { return *routes[route].folder; }
   CertificateStatus status(const CareSection& section, Time now) const;
+  // Of each section, or what it was before the publication under way.
+  std::vector<CertificateStatus> statuses(Time now) const;
 
   std::vector<Route> routes;
   std::vector<std::string> names;
   const tls::KeyType keyType;
   std::vector<CareSection> sections;
   tls::CertifiedKeyRef certificate;
+  std::vector<CertificateStatus> before;  // while a new certificate is on its way to the listeners; else empty
   std::unique_ptr<CertificateCare> care;
   Pace pace, stagingPace;  // each CA's own
   std::optional<Work> work;

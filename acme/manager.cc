@@ -1,6 +1,7 @@
 #include "acme/manager.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "acme/manager_impl.h"
@@ -188,14 +189,11 @@ bool Manager::Impl::waitFor(const std::vector<tls::CertificateId>& ids, std::sto
 
 Status Manager::Impl::status() const {
   Status status;
-  // Not in the middle of a publication: what is said to be valid here is what the listeners serve.
-  std::lock_guard publishing(publishing_);
   std::lock_guard lock(mutex_);
   const Time now = parts_.clock.now();
   for (const auto& [key, managed] : managed_) {
-    for (const auto& section : managed->sections) {
-      status.certificates.push_back(managed->status(section, now));
-    }
+    auto statuses = managed->statuses(now);
+    std::move(statuses.begin(), statuses.end(), std::back_inserter(status.certificates));
   }
   for (const auto& section : sections_) {
     if (std::any_of(status.providers.begin(), status.providers.end(),

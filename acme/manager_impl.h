@@ -176,7 +176,7 @@ class Manager::Impl {
   std::mutex exporting_;  // taken before mutex_
   std::mutex applying_;
   std::map<std::string, std::weak_ptr<OrderGate>> gates_;  // by limitsNameOf(); guarded by applying_
-  mutable std::mutex publishing_;
+  std::mutex publishing_;
 
   mutable std::mutex caches_;
   std::map<std::filesystem::path, std::weak_ptr<Storage>> known_;

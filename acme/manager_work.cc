@@ -140,13 +140,16 @@ void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef ce
   int failures = 0;
   {
     std::lock_guard publishing(publishing_);
-    std::map<tls::CertificateId, tls::CertifiedKeyRef> published;
+    std::map<tls::CertificateId, tls::CertifiedKeyRef> serving;
+    std::size_t own = 0;
     {
       std::lock_guard lock(mutex_);
       failures = managed.care->failures();
       const Time now = parts_.clock.now();
+      managed.before = managed.statuses(now);
       managed.hold(certificate, route, now);
       sections = managed.sections;  // none: nobody wants it any more; it stays on disk
+      own = sections.size();
       handOver(managed, route, now, sections);
       names = managed.names;
       next = managed.care->renewal(now);
@@ -156,8 +159,19 @@ void Manager::Impl::succeed(ManagedCertificate& managed, tls::CertifiedKeyRef ce
         if (const Section* found = sectionNamed(section.provider)) exporting.push_back(found->provider);
       }
     }
-    for (const auto& section : sections) published.emplace(section.id, certificate);
-    if (!published.empty()) parts_.store.publish(published);
+    for (const auto& section : sections) serving.emplace(section.id, certificate);
+    const struct Published {  // or failed: either way status() goes over to what there is
+      Impl& impl;
+      ManagedCertificate& managed;
+      const bool handedOver;
+      ~Published() {
+        std::lock_guard lock(impl.mutex_);
+        managed.before.clear();
+        if (!handedOver) return;
+        for (const auto& [key, other] : impl.managed_) other->before.clear();
+      }
+    } published{*this, managed, sections.size() > own};
+    if (!serving.empty()) parts_.store.publish(serving);
   }
   saveHistories(managed);
   dropOtherOrders(managed, route);
@@ -187,6 +201,7 @@ void Manager::Impl::handOver(const ManagedCertificate& managed, std::size_t rout
     if (other.get() == &managed) continue;
     for (std::size_t i = 0; i < other->routes.size(); ++i) {
       if (other->routes[i].folder != managed.routes[route].folder) continue;
+      other->before = other->statuses(now);
       other->hold(managed.certificate, i, now);
       touch(*other);
       sections.insert(sections.end(), other->sections.begin(), other->sections.end());
