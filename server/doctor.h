@@ -27,10 +27,10 @@
 
 namespace postern::server {
 
-// Error: issuance or renewal fails of it, now or at its time. Warning: it may. Note: worth knowing.
 // Behind the name of a section: the staging that it names by its URL, which has its settings otherwise.
 inline constexpr std::string_view stagingByUrl = " (staging)";
 
+// Error: issuance or renewal fails of it, now or at its time. Warning: it may. Note: worth knowing.
 enum class Weight { Error, Warning, Note };
 
 struct Finding {

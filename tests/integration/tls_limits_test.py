@@ -83,7 +83,10 @@ private-key = "file://{key}"
         self.hold_a_handshake(server)
 
         def alone():
-            return server.listener("imaps")["connections"]["open"] == 1
+            there = server.listener("imaps")["connections"]["open"]
+            if there == 0:
+                self.hold_a_handshake(server)  # again: one of ours had the place when its first byte came
+            return there == 1
 
         def refused():
             if not alone():

@@ -3,6 +3,8 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include <atomic>
 #include <string>
@@ -117,6 +119,8 @@ TEST(FailedHandshake, SaysWhatIsWrongWithAClientsCertificate) {
   ASSERT_EQ(SSL_CTX_use_cert_and_key(context.get(), server->leaf(), server->key(), nullptr, 1), 1);
   const tls::SslPtr ssl(SSL_new(context.get()));
   SSL_set_fd(ssl.get(), client.descriptor());
+  const timeval noLimit{};  // with one, a process that stood still would not read on
+  ASSERT_EQ(::setsockopt(client.descriptor(), SOL_SOCKET, SO_RCVTIMEO, &noLimit, sizeof noLimit), 0);
   char byte;
   EXPECT_FALSE(SSL_connect(ssl.get()) == 1 && SSL_read(ssl.get(), &byte, 1) > 0);
   ERR_clear_error();
