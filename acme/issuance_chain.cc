@@ -43,9 +43,8 @@ bool hasIssuer(const tls::CertifiedKey& certificate, const std::string& wanted) 
 }
 
 bool isForAnotherKey(const std::string& pem, EVP_PKEY* key) {
-  const auto noPassword = [](char*, int, int, void*) { return -1; };  // else OpenSSL asks for one at the terminal
   const tls::BioPtr in(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-  const tls::CertPtr leaf(in ? PEM_read_bio_X509(in.get(), nullptr, noPassword, nullptr) : nullptr);
+  const tls::CertPtr leaf(in ? PEM_read_bio_X509(in.get(), nullptr, tls::noPassword, nullptr) : nullptr);
   const EVP_PKEY* held = leaf ? X509_get0_pubkey(leaf.get()) : nullptr;
   const bool isOther = held && EVP_PKEY_eq(held, key) != 1;
   tls::drainErrors();

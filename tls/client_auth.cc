@@ -47,7 +47,7 @@ ClientAuthority::ClientAuthority(const std::string& pem) : store_(X509_STORE_new
   const BioPtr input(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   if (!input) fail("cannot read client-ca");
   int count = 0;
-  while (const CertPtr certificate{PEM_read_bio_X509(input.get(), nullptr, nullptr, nullptr)}) {
+  while (const CertPtr certificate{PEM_read_bio_X509(input.get(), nullptr, noPassword, nullptr)}) {
     ++count;
     Owned<X509_NAME, X509_NAME_free> name(X509_NAME_dup(X509_get_subject_name(certificate.get())));
     if (X509_STORE_add_cert(store_.get(), certificate.get()) != 1 || !name ||

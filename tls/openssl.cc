@@ -16,6 +16,10 @@ CertPtr share(X509* certificate) {
   return CertPtr(certificate);
 }
 
+int noPassword(char* /*password*/, int /*size*/, int /*writing*/, void* /*unused*/) {
+  return -1;
+}
+
 std::string drainErrors() {
   std::string text;
   while (const unsigned long code = ERR_get_error()) {

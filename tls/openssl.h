@@ -35,6 +35,9 @@ using BioPtr = Owned<BIO, BIO_free_all>;
 KeyPtr share(EVP_PKEY* key);  // one more reference, by name
 CertPtr share(X509* certificate);
 
+// For what reads PEM: else OpenSSL asks for the password of an encrypted block, at the terminal or of standard input.
+int noPassword(char* password, int size, int writing, void* unused);
+
 // The calling thread's error queue as one line, drained; "no reason given" when it is empty.
 std::string drainErrors();
 

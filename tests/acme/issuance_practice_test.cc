@@ -1,14 +1,11 @@
 // What CAs do in practice that RFC 8555 leaves open, or does not allow: orders given out twice, validations that end in
 // other ways or not at all, resources that are gone.
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "acme/renewal.h"
 #include "tests/acme/ca_fixture.h"
+#include "tests/support/typed_input.h"
 
 namespace postern::acme {
 namespace {
@@ -232,10 +229,7 @@ struct Encrypting : Transport {
   HttpResponse send(const HttpRequest& request, std::stop_token stop) override {
     HttpResponse response = to.send(request, std::move(stop));
     if (response.body.starts_with("-----BEGIN CERTIFICATE")) {
-      response.body =
-          "-----BEGIN CERTIFICATE-----\nProc-Type: 4,ENCRYPTED\n"
-          "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n"
-          "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n-----END CERTIFICATE-----\n";
+      response.body = support::encryptedCertificate;
     }
     return response;
   }
@@ -252,23 +246,9 @@ TEST_F(PracticeTest, AsksNobodyForThePasswordOfAnEncryptedCertificate) {
   };
   ca.failNext("certificate", Failure::Refused);
   errorOf(attempt);  // the next one finds an order that is valid
-  std::array<int, 2> typed{};
-  ASSERT_EQ(::pipe(typed.data()), 0);
-  ASSERT_EQ(::write(typed[1], "secret\n", 7), 7);
-  const int before = ::dup(STDIN_FILENO);
-  ::dup2(typed[0], STDIN_FILENO);
-  const Error error = errorOf(attempt);
-  int left = 0;
-  EXPECT_EQ(::ioctl(typed[0], FIONREAD, &left), 0);
-  EXPECT_EQ(left, 7);
-  EXPECT_EQ(error.problem.type, "postern:certificate");
-  if (before < 0) {
-    ::close(STDIN_FILENO);
-  } else {
-    ::dup2(before, STDIN_FILENO);
-    ::close(before);
-  }
-  for (const int end : typed) ::close(end);
+  const support::TypedInput typed;
+  EXPECT_EQ(errorOf(attempt).problem.type, "postern:certificate");
+  EXPECT_FALSE(typed.wasRead());
 }
 
 }  // namespace

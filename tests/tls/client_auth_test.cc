@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/typed_input.h"
 #include "tests/tls/server_fixture.h"
 
 namespace postern::tls {
@@ -187,6 +188,14 @@ TEST_F(ClientAuthTest, WhatIsNoAuthorityIsAnErrorBeforeAnythingIsServed) {
   auto made = asking(ClientAuth::Require);
   made.policy.clientCa.clear();
   EXPECT_THROW(context(made), Error);
+}
+
+TEST_F(ClientAuthTest, AsksNobodyForThePasswordOfAnEncryptedAuthority) {
+  const support::TypedInput typed;
+  auto made = asking(ClientAuth::Request);
+  made.policy.clientCa = support::encryptedCertificate;
+  EXPECT_THROW(context(made), Error);
+  EXPECT_FALSE(typed.wasRead());
 }
 
 }  // namespace
