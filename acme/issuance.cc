@@ -80,8 +80,7 @@ tls::CertifiedKeyRef Issuance::run(std::stop_token stop) {
   // the same names, and certificates of two key types do. After that it waits no more.
   for (int begun = order ? 0 : 1; begun <= 2; ++begun) {
     const bool wasResumed = order.has_value();
-    if (!order) order = begin(stop);
-    if (auto certificate = ended(*std::move(order), wasResumed, stop)) return certificate;
+    if (auto certificate = ended(wasResumed ? *order : begin(stop), wasResumed, stop)) return certificate;
     journal_.forgetOrder();
     order.reset();
   }
