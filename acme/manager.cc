@@ -144,7 +144,7 @@ RenewAnswer Manager::Impl::renew(const RenewRequest& request) {
       CertificateCare& care = *managed->care;
       std::string words = "ordered";
       bool ordered = true;
-      // One that is decided and is only written down yet is none that brings what is asked for now.
+      // An order that has its outcome and is still being recorded does not bring what is asked for now.
       if (managed->ordering() && care.underWay()) {
         words = "already under way";
       } else if (request.force || care.failures() > 0 || care.dueAt(now) <= now) {
